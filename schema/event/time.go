@@ -1,0 +1,85 @@
+package event
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Time is a time to the millisecond. It is read from RFC 3339 or from epoch milliseconds, and written as RFC 3339 in
+// UTC. The zero Time means absent.
+type Time struct{ time.Time }
+
+// TimeOf cuts t to the millisecond, in UTC.
+func TimeOf(t time.Time) Time {
+	if t.IsZero() {
+		return Time{}
+	}
+	return Time{t.UTC().Truncate(time.Millisecond)}
+}
+
+// timeFormat always writes three digits, so that texts of times sort as times do.
+const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// MarshalJSON implements json.Marshaler; the zero Time is null.
+func (t Time) MarshalJSON() ([]byte, error) {
+	if t.IsZero() {
+		return []byte("null"), nil
+	}
+	return t.UTC().AppendFormat(make([]byte, 0, len(timeFormat)+2), `"`+timeFormat+`"`), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*t = Time{}
+		return nil
+	}
+	if len(b) > 0 && b[0] == '"' {
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return fmt.Errorf("read time: %w", err)
+		}
+		if s == "" {
+			return errors.New(`must be RFC 3339, such as "2026-01-31T12:00:00Z", or epoch milliseconds`)
+		}
+		parsed, err := ParseTime(s)
+		*t = parsed
+		return err
+	}
+	ms, err := strconv.ParseInt(string(b), 10, 64)
+	if err != nil {
+		return errors.New(`must be RFC 3339, such as "2026-01-31T12:00:00Z", or epoch milliseconds`)
+	}
+	*t = Time{time.UnixMilli(ms).UTC()}
+	return nil
+}
+
+// ParseTime reads RFC 3339 or a whole number of epoch milliseconds.
+func ParseTime(s string) (Time, error) {
+	if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return Time{time.UnixMilli(ms).UTC()}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return Time{}, errors.New(`must be RFC 3339, such as "2026-01-31T12:00:00Z", or epoch milliseconds`)
+	}
+	return TimeOf(t), nil
+}
+
+// Earliest is the first time that an event may carry. ClickHouse's DateTime64 begins there, and the client library
+// wraps what lies outside without a word.
+func Earliest() time.Time { return time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// Ahead is how far in the future an event may lie: clocks differ, and some callers send local times.
+const Ahead = 24 * time.Hour
+
+// CheckTime says whether a time may be kept.
+func CheckTime(t Time, now time.Time) error {
+	if t.Before(Earliest()) || t.After(now.Add(Ahead)) {
+		return errors.New("must lie between 1900-01-01T00:00:00Z and 24 hours from now")
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package topic
+
+import (
+	"strconv"
+	"time"
+)
+
+// Names of record headers. The ce_ ones are CloudEvents 1.0 in the binary mode of its Kafka binding, so that any
+// client can read what a record is without knowing its body.
+const (
+	HeaderSpecVersion = "ce_specversion"
+	HeaderID          = "ce_id"
+	HeaderType        = "ce_type"
+	HeaderSource      = "ce_source"
+	HeaderTime        = "ce_time"
+	HeaderContentType = "content-type"
+	// HeaderOrigin names the record that this one was derived from: topic/partition/offset.
+	HeaderOrigin = "origin"
+	// HeaderDigest is the digest of an event's content, by which a repeat is told from a conflict.
+	HeaderDigest = "digest"
+)
+
+// Types of records, as in ce_type.
+const (
+	TypeWorkspace  = "throughline.workspace"
+	TypeAPIKey     = "throughline.api-key"
+	TypeObject     = "throughline.object"
+	TypeSubjectKey = "throughline.subject-key"
+	TypeSubmission = "throughline.submission"
+	TypeEvent      = "throughline.event"
+	TypeRejection  = "throughline.rejection"
+	TypeDeadLetter = "throughline.dead-letter"
+)
+
+// Header is one header of a record.
+type Header struct {
+	Key   string
+	Value string
+}
+
+// Envelope is what a record says of itself in its headers.
+type Envelope struct {
+	ID        string
+	Type      string
+	Workspace string
+	Time      time.Time
+}
+
+// Headers lists the envelope's headers, and those in more, in a stable order.
+func (e Envelope) Headers(more ...Header) []Header {
+	return append([]Header{
+		{HeaderSpecVersion, "1.0"},
+		{HeaderID, e.ID},
+		{HeaderType, e.Type},
+		{HeaderSource, "/workspaces/" + e.Workspace},
+		{HeaderTime, e.Time.UTC().Format(time.RFC3339Nano)},
+		{HeaderContentType, "application/json"},
+	}, more...)
+}
+
+// Origin is the value of HeaderOrigin for a record.
+func Origin(name string, partition int32, offset int64) string {
+	return name + "/" + strconv.FormatInt(int64(partition), 10) + "/" + strconv.FormatInt(offset, 10)
+}
