@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS timeline
     _offset      Int64 CODEC(Delta, ZSTD(1)),
     _row         Int32,
     INDEX event_id_bloom event_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX words (lower(concat(name, ' ', description))) TYPE text(tokenizer = splitByNonAlpha),
+    INDEX words (lowerUTF8(concat(name, ' ', description))) TYPE text(tokenizer = splitByNonAlpha),
     INDEX offset_minmax _offset TYPE minmax GRANULARITY 1
 )
 ENGINE = MergeTree
