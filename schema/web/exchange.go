@@ -1,0 +1,197 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/throughline/throughline/schema/problem"
+)
+
+// RequestIDHeader carries the request's id in both directions.
+const RequestIDHeader = "X-Request-Id"
+
+// statusClientGone stands in logs for a request whose client left before its
+// answer. It is never sent.
+const statusClientGone = 499
+
+type exchangeKey struct{}
+
+// exchange is what is known of a request beside the request itself.
+type exchange struct {
+	route string
+
+	mu    sync.Mutex
+	attrs []slog.Attr
+}
+
+// Annotate adds attributes to the one line that the request logs, such as the
+// workspace and the counts of a batch. Outside a router it does nothing.
+func Annotate(ctx context.Context, attrs ...slog.Attr) {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.attrs = append(x.attrs, attrs...)
+}
+
+// RequestID is the id of the request that the context serves, or empty.
+func RequestID(ctx context.Context) string { return problem.RequestID(ctx) }
+
+// ServeHTTP answers a request: it gives it an id, routes it, turns an error or
+// a panic into a problem, logs one line and counts it.
+func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	start := time.Now()
+	r.metrics.inFlight.Inc()
+	defer r.metrics.inFlight.Dec()
+
+	id := requestID(req.Header.Get(RequestIDHeader))
+	x := &exchange{route: unmatched}
+	ctx := problem.WithRequestID(context.WithValue(req.Context(), exchangeKey{}, x), id)
+	req = req.WithContext(ctx)
+	rec := &recorder{ResponseWriter: w}
+	rec.Header().Set(RequestIDHeader, id)
+
+	o := &outcome{}
+	req = req.WithContext(context.WithValue(req.Context(), outcomeKey{}, o))
+	defer func() {
+		r.finish(req, x, rec, o, time.Since(start))
+		if o.abort {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	r.mux.ServeHTTP(rec, req)
+}
+
+// outcome is how a request ended, for the log.
+type outcome struct {
+	err   error
+	stack []byte
+	abort bool
+}
+
+type outcomeKey struct{}
+
+// adapt makes an http.Handler of a route's handler. The template is empty for
+// requests that match no route: their paths must not become label values.
+func (r *Router) adapt(template string, h Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		x, _ := req.Context().Value(exchangeKey{}).(*exchange)
+		o, _ := req.Context().Value(outcomeKey{}).(*outcome)
+		rec, isRecorder := w.(*recorder)
+		if x == nil || o == nil || !isRecorder {
+			panic("web: a route was reached around its router")
+		}
+		if template != "" {
+			x.route = template
+		}
+		err := guard(h, rec, req, o)
+		if err == nil {
+			return
+		}
+		o.err = err
+		if o.abort || rec.status != 0 {
+			o.abort = true
+			return
+		}
+		if clientGone(req, err) {
+			rec.status = statusClientGone
+			return
+		}
+		problem.Write(rec, req, problem.From(err))
+	})
+}
+
+// guard runs the handler and turns a panic into an error with its stack.
+func guard(h Handler, w *recorder, req *http.Request, o *outcome) (err error) {
+	defer func() {
+		switch cause := recover(); cause {
+		case nil:
+		case http.ErrAbortHandler: //nolint:errorlint // net/http compares it so
+			o.abort, err = true, http.ErrAbortHandler
+		default:
+			o.stack = debug.Stack()
+			err = fmt.Errorf("panic: %v", cause)
+		}
+	}()
+	return h(w, req)
+}
+
+// clientGone reports whether the error is only the echo of a client that left.
+func clientGone(req *http.Request, err error) bool {
+	if !errors.Is(req.Context().Err(), context.Canceled) {
+		return false
+	}
+	_, refused := errors.AsType[*problem.Problem](err)
+	return !refused
+}
+
+// finish logs the request's line and counts it. The client's address and the
+// path are left out: they are personal, and the request id finds a request.
+func (r *Router) finish(req *http.Request, x *exchange, rec *recorder, o *outcome, took time.Duration) {
+	status := rec.status
+	if status == 0 {
+		status = http.StatusOK // net/http writes it when the handler wrote nothing
+	}
+	r.metrics.observe(x.route, req.Method, status, took)
+
+	attrs := []slog.Attr{
+		slog.String("request_id", RequestID(req.Context())),
+		slog.String("method", req.Method),
+		slog.String("route", x.route),
+		slog.Int("status", status),
+		slog.Int64("bytes_in", max(req.ContentLength, 0)),
+		slog.Int64("bytes_out", rec.bytes),
+		slog.Float64("duration_seconds", took.Seconds()),
+	}
+	x.mu.Lock()
+	attrs = append(attrs, x.attrs...)
+	x.mu.Unlock()
+	level := slog.LevelInfo
+	if o.err != nil && status != statusClientGone {
+		p := problem.From(o.err)
+		attrs = append(attrs, slog.String("problem", string(p.Type)))
+		// What a client did wrong is in its answer, and may hold its data.
+		if p.Status >= http.StatusInternalServerError {
+			level = slog.LevelWarn
+			attrs = append(attrs, slog.String("error", o.err.Error()))
+		}
+		if p.Type == problem.Internal && !errors.Is(o.err, http.ErrAbortHandler) {
+			level = slog.LevelError
+		}
+	}
+	if o.stack != nil {
+		attrs = append(attrs, slog.String("stack", string(o.stack)))
+	}
+	r.log.LogAttrs(req.Context(), level, "request answered", attrs...)
+}
+
+// requestID keeps the id a proxy gave if it is short and plain, because it is
+// written into logs and answers; otherwise it makes one.
+func requestID(given string) string {
+	if n := len(given); n > 0 && n <= 64 && plain(given) {
+		return given
+	}
+	return uuid.Must(uuid.NewV7()).String() // fails only where the system has no randomness
+}
+
+func plain(s string) bool {
+	for _, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,31 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+)
+
+// WriteJSON answers with a JSON value. Nil slices become [], nil maps {}, and
+// maps are written by key, so that equal answers are equal bytes. The value is
+// encoded before anything is written: an error leaves the answer unwritten.
+// Answers hold customers' data, so they are not to be stored on the way unless
+// the handler said otherwise.
+func WriteJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v, json.Deterministic(true))
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-store")
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that has gone cannot be told
+	return nil
+}
