@@ -32,13 +32,13 @@ func Query(r *http.Request) *Params {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	p := &Params{values: values}
 	if err != nil {
-		p.fault("query", "cannot be decoded: a %, & or ; in a value must be percent-encoded")
+		p.Fault("query", "cannot be decoded: a %, & or ; in a value must be percent-encoded")
 	}
 	for name, list := range values {
 		values[name] = slices.DeleteFunc(list, func(v string) bool { return v == "" })
 		for _, v := range list {
 			if !utf8.ValidString(v) {
-				p.fault(name, "is not UTF-8")
+				p.Fault(name, "is not UTF-8")
 				break
 			}
 		}
@@ -47,7 +47,8 @@ func Query(r *http.Request) *Params {
 }
 
 // Err returns a 400 for the first parameter that was misread or is unknown,
-// with every fault in errors, or nil.
+// with every fault in errors, or nil. An unknown parameter is refused although
+// it is empty: its name is as misspelt as with a value.
 func (p *Params) Err() error {
 	var unknown []string
 	for name := range p.values {
@@ -77,10 +78,8 @@ func (p *Params) knownList() string {
 	return "known: " + strings.Join(names, ", ")
 }
 
-// Fault records that a value, which the caller read itself, is no good.
-func (p *Params) Fault(name, detail string) { p.fault(name, detail) }
-
-func (p *Params) fault(name, detail string) {
+// Fault records that a value is no good: for what the caller reads itself.
+func (p *Params) Fault(name, detail string) {
 	p.faults = append(p.faults, problem.Fault{Parameter: name, Detail: detail})
 }
 
@@ -106,7 +105,7 @@ func (p *Params) String(name string) string {
 	case 1:
 		return values[0]
 	default:
-		p.fault(name, "may be given once")
+		p.Fault(name, "may be given once")
 		return ""
 	}
 }
@@ -118,7 +117,7 @@ func (p *Params) Enum(name string, allowed ...string) string {
 		return allowed[0]
 	}
 	if !slices.Contains(allowed, v) {
-		p.fault(name, "must be one of "+strings.Join(allowed, ", "))
+		p.Fault(name, "must be one of "+strings.Join(allowed, ", "))
 		return allowed[0]
 	}
 	return v
@@ -130,7 +129,7 @@ func (p *Params) Enums(name string, allowed ...string) []string {
 	values := p.Strings(name)
 	for _, v := range values {
 		if !slices.Contains(allowed, v) {
-			p.fault(name, "must be one of "+strings.Join(allowed, ", "))
+			p.Fault(name, "must be one of "+strings.Join(allowed, ", "))
 			return nil
 		}
 	}
@@ -147,7 +146,7 @@ func (p *Params) Bool(name string, def bool) bool {
 	case "false":
 		return false
 	default:
-		p.fault(name, "must be true or false")
+		p.Fault(name, "must be true or false")
 		return def
 	}
 }
@@ -160,7 +159,7 @@ func (p *Params) Int(name string, def, low, high int) int {
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < low || n > high {
-		p.fault(name, "must be a whole number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high))
+		p.Fault(name, "must be a whole number from "+strconv.Itoa(low)+" to "+strconv.Itoa(high))
 		return def
 	}
 	return n
@@ -178,23 +177,23 @@ func (p *Params) Time(name string) time.Time {
 	}
 	t, ok := parseTime(v)
 	if !ok {
-		p.fault(name, "must be a time as in RFC 3339 or in epoch milliseconds")
+		p.Fault(name, "must be a time as in RFC 3339 or in epoch milliseconds")
 		return time.Time{}
 	}
 	// ClickHouse's client wraps around outside these years without a word. A
 	// bound of a search may lie in the future, so there is no closer end.
 	if y := t.Year(); y < 1900 || y > 2261 {
-		p.fault(name, "must lie in the years 1900 to 2261")
+		p.Fault(name, "must lie in the years 1900 to 2261")
 		return time.Time{}
 	}
 	return t
 }
 
-// Range returns the parameters from and to; to must be after from.
-func (p *Params) Range() (from, to time.Time) {
-	from, to = p.Time("from"), p.Time("to")
-	if !from.IsZero() && !to.IsZero() && !to.After(from) {
-		p.fault("to", "must be later than from")
+// Range returns the parameters from, which is inclusive, and to, which is not.
+func (p *Params) Range() (time.Time, time.Time) {
+	from, to := p.Time("from"), p.Time("to")
+	if !from.IsZero() && !to.IsZero() && to.Before(from) {
+		p.Fault("to", "must not be earlier than from")
 	}
 	return from, to
 }

@@ -1,0 +1,76 @@
+package run
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// LogConfig says how a process logs. The tags are kong's.
+type LogConfig struct {
+	// Level is the least level written.
+	Level string `name:"log-level" env:"THROUGHLINE_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least level of the log: debug, info, warn or error."`
+	// Format is auto, text or json.
+	Format string `name:"log-format" env:"THROUGHLINE_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"Form of the log: text, json, or auto for text on a terminal and json elsewhere."`
+}
+
+// Validate says what is wrong with the configuration.
+func (c LogConfig) Validate() error {
+	if _, err := c.level(); err != nil {
+		return err
+	}
+	switch c.Format {
+	case "", "auto", "text", "json":
+		return nil
+	default:
+		return fmt.Errorf("log format %q is none of auto, text, json", c.Format)
+	}
+}
+
+// NewLogger returns a logger that writes to w. Times are in UTC, so that the
+// lines of machines in several zones can be laid side by side.
+func NewLogger(w io.Writer, c LogConfig) (*slog.Logger, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	level, err := c.level()
+	if err != nil {
+		return nil, err
+	}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: utc}
+	text := c.Format == "text" || (c.Format != "json" && Terminal(w))
+	if text {
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	}
+	return slog.New(slog.NewJSONHandler(w, options)), nil
+}
+
+func (c LogConfig) level() (slog.Level, error) {
+	if c.Level == "" {
+		return slog.LevelInfo, nil
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return 0, fmt.Errorf("log level %q is none of debug, info, warn, error", c.Level)
+	}
+	return level, nil
+}
+
+func utc(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		return slog.String(slog.TimeKey, a.Value.Time().UTC().Format(time.RFC3339Nano))
+	}
+	return a
+}
+
+// Terminal reports whether a person is likely to read what is written to w.
+func Terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
