@@ -107,7 +107,7 @@ func (p Position) Encode(workspace string) *string {
 		}
 		b = binary.AppendUvarint(b, kind)
 		b = binary.AppendUvarint(b, uint64(uint32(e.Partition)))
-		b = binary.AppendUvarint(b, uint64(e.Offset))           
+		b = binary.AppendUvarint(b, uint64(e.Offset))
 	}
 	b = append(b, sum(b)...)
 	s := base64.RawURLEncoding.EncodeToString(b)
@@ -149,6 +149,9 @@ func Parse(s, workspace string) (Position, error) {
 
 const bound = 6
 
-func bind(workspace string) []byte { h := sha256.Sum256([]byte("ws\x00" + workspace)); return h[:bound] }
+func bind(workspace string) []byte {
+	h := sha256.Sum256([]byte("ws\x00" + workspace))
+	return h[:bound]
+}
 
 func sum(b []byte) []byte { h := sha256.Sum256(b); return h[:bound] }
