@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/column"
+
+	"github.com/throughline/throughline/schema/problem"
+)
+
+// Class is what to do about an error of ClickHouse: problem.Retry,
+// problem.Reject or problem.Stop.
+type Class = problem.Kind
+
+// Code is an error code of the server with what it means here.
+type Code struct {
+	// Number and Name are ClickHouse's.
+	Number int32
+	Name   string
+	// Class is what to do.
+	Class Class
+	// Reason says why.
+	Reason string
+}
+
+// Classify says what to do about an error of Open, of a query or of an insert.
+//
+//   - Retry: the server was not reached, or broke off, or is short of something.
+//     The outcome of an insert is then unknown: verify before sending it again.
+//   - Reject: the query asked for more than it may have. A smaller one works.
+//   - Stop: nothing heals by itself. An operator has to change a table, a right
+//     or the program.
+//
+// A code that is not in Codes is Stop: who retries what nobody has thought
+// about retries for ever. A nil error has no class; it is Stop too.
+func Classify(err error) Class {
+	var exception *clickhouse.Exception
+	if errors.As(err, &exception) {
+		return classifyCode(exception)
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return problem.Retry // the server may or may not have finished
+	case isNetwork(err):
+		return problem.Retry
+	default:
+		return problem.Stop
+	}
+}
+
+// classifyCode looks the code up. A distributed query wraps the code of the
+// shard that failed, which then says more than the outer one.
+func classifyCode(exception *clickhouse.Exception) Class {
+	codes := Codes()
+	for _, e := range slices.Backward(append([]clickhouse.Exception{*exception}, exception.Nested...)) {
+		if i := slices.IndexFunc(codes, func(c Code) bool { return c.Number == e.Code }); i >= 0 {
+			return codes[i].Class
+		}
+	}
+	return problem.Stop
+}
+
+// isNetwork reports whether the connection failed rather than the server or
+// the program. The driver's complaints about columns and batches are mistakes
+// of the program, and come back on every try.
+func isNetwork(err error) bool {
+	var (
+		operation *clickhouse.OpError
+		convert   *column.ColumnConverterError
+		network   net.Error
+	)
+	switch {
+	case errors.As(err, &operation), errors.As(err, &convert):
+		return false
+	case errors.As(err, &network):
+		return true
+	default:
+		return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+			errors.Is(err, io.ErrClosedPipe) ||
+			errors.Is(err, clickhouse.ErrAcquireConnTimeout) || errors.Is(err, clickhouse.ErrConnectionClosed)
+	}
+}
