@@ -1,0 +1,120 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline/throughline/schema/topic"
+)
+
+// Record is a Kafka record. It is the client library's own type, so that no record is copied on its way.
+type Record = kgo.Record
+
+// Header is a header of a Record.
+type Header = kgo.RecordHeader
+
+// TopicPartition names one partition of a topic, by the topic's full name (Config.Topic).
+type TopicPartition struct {
+	Topic     string
+	Partition int32
+}
+
+// String gives topic/partition.
+func (tp TopicPartition) String() string {
+	return tp.Topic + "/" + strconv.FormatInt(int64(tp.Partition), 10)
+}
+
+// Offset is the place of one record.
+type Offset struct {
+	TopicPartition
+
+	Offset int64
+}
+
+// Headers turns the headers of package topic into headers of a Record.
+func Headers(hs []topic.Header) []Header {
+	out := make([]Header, len(hs))
+	for i, h := range hs {
+		out[i] = Header{Key: h.Key, Value: []byte(h.Value)}
+	}
+	return out
+}
+
+// HeaderValue is the value of the first header with this key, and whether there is one.
+func HeaderValue(r *Record, key string) (string, bool) {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value), true
+		}
+	}
+	return "", false
+}
+
+// SetOrigin notes on a derived record which record it was derived from. A Processor refuses outputs without it,
+// because it is what tells, after a crash, which inputs were already answered.
+func SetOrigin(derived, source *Record) {
+	value := []byte(topic.Origin(source.Topic, source.Partition, source.Offset))
+	for i := range derived.Headers {
+		if derived.Headers[i].Key == topic.HeaderOrigin {
+			derived.Headers[i].Value = value
+			return
+		}
+	}
+	derived.Headers = append(derived.Headers, Header{Key: topic.HeaderOrigin, Value: value})
+}
+
+// ErrNoOrigin says that a record carries no origin header.
+var ErrNoOrigin = errors.New("record has no origin")
+
+// Origin reads what SetOrigin wrote. The error is ErrNoOrigin, or says what is wrong with the header.
+func Origin(r *Record) (Offset, error) {
+	value, ok := HeaderValue(r, topic.HeaderOrigin)
+	if !ok {
+		return Offset{}, ErrNoOrigin
+	}
+	// A topic's name contains no slash, so there are exactly three parts.
+	parts := strings.Split(value, "/")
+	if len(parts) != 3 {
+		return Offset{}, fmt.Errorf("parse origin %q: want topic/partition/offset", value)
+	}
+	partition, err := strconv.ParseInt(parts[1], 10, 32)
+	if err != nil {
+		return Offset{}, fmt.Errorf("parse origin %q: %w", value, err)
+	}
+	offset, err := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil {
+		return Offset{}, fmt.Errorf("parse origin %q: %w", value, err)
+	}
+	if partition < 0 || offset < 0 || parts[0] == "" {
+		return Offset{}, fmt.Errorf("parse origin %q: out of range", value)
+	}
+	return Offset{TopicPartition{parts[0], int32(partition)}, offset}, nil
+}
+
+// recordOverhead bounds what the record format adds to the bytes of one record: a batch header of 61 bytes, and
+// lengths, timestamp and offset of at most 10 bytes each.
+const recordOverhead = 128
+
+// RecordSize bounds the bytes that a record takes in a batch of its own, uncompressed. Kafka measures after
+// compression, so a record that passes this measure passes Kafka's.
+func RecordSize(r *Record) int {
+	n := recordOverhead + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value) + 10
+	}
+	return n
+}
+
+// IsControl says whether a record is a transaction marker: it takes an offset but carries nothing.
+func IsControl(r *Record) bool { return r.Attrs.IsControl() }
+
+// PartitionOf is the partition that a Producer chooses for a key, which is the one that every Kafka client chooses
+// by default (murmur2).
+func PartitionOf(key []byte, partitions int) int32 {
+	p := kgo.StickyKeyPartitioner(nil).ForTopic("")
+	return int32(p.Partition(&Record{Key: key}, partitions))
+}
