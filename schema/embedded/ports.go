@@ -1,0 +1,56 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// errPortTaken is a start that lost its port to another process.
+var errPortTaken = errors.New("port is taken")
+
+// freePorts replaces each 0 by a port that was free a moment ago. All are held
+// open until all are known, so that none is handed out twice.
+func freePorts(wanted ...int) ([]int, error) {
+	ports := make([]int, len(wanted))
+	for i, port := range wanted {
+		if port != 0 {
+			ports[i] = port
+			continue
+		}
+		listener, err := net.Listen("tcp", loopback+":0") //nolint:noctx // binding a loopback port does not block
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer func() { _ = listener.Close() }()
+		_, text, err := net.SplitHostPort(listener.Addr().String())
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		if ports[i], err = strconv.Atoi(text); err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+	}
+	return ports, nil
+}
+
+// startError is how a child ended that never became ready. Every server says
+// in its own words that it could not listen.
+func (c *child) startError() error {
+	if strings.Contains(strings.ToLower(c.err.Error()), "address already in use") {
+		return errors.Join(errPortTaken, c.err)
+	}
+	return c.err
+}
+
+// ending is how a child ended, nil while it runs.
+func (c *child) ending() error {
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		return nil
+	}
+}
