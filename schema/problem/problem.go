@@ -14,7 +14,7 @@ import (
 
 // Problem is one refusal. It is an error, so a handler returns it like any
 // other; the router writes it. The zero value is not useful: use New.
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457 calls it a problem, and so does everybody who reads one
 	// Type says which problem this is.
 	Type Type
 	// Title and Status are the catalogue's for the type.
@@ -194,6 +194,6 @@ func (p *Problem) Kind() Kind { return entry(p.Type).Kind }
 // Is reports whether the target is a problem of the same type, so that
 // errors.Is(err, problem.New(problem.Conflict, "")) works.
 func (p *Problem) Is(target error) bool {
-	t, ok := target.(*Problem) //nolint:errorlint // Is compares one link of the chain
+	t, ok := target.(*Problem)
 	return ok && t.Type == p.Type
 }

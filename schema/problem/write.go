@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -46,9 +47,7 @@ func Write(w http.ResponseWriter, r *http.Request, p *Problem) {
 		body, _ = out.MarshalJSON()
 	}
 	header := w.Header()
-	for name, values := range out.Header {
-		header[name] = values
-	}
+	maps.Copy(header, out.Header)
 	if out.RetryAfter > 0 {
 		header.Set("Retry-After", seconds(out.RetryAfter))
 	}
@@ -143,16 +142,20 @@ func (p *Problem) UnmarshalJSON(data []byte) error {
 
 // MarshalJSON writes a pointer or a parameter, and the detail.
 func (f Fault) MarshalJSON() ([]byte, error) {
+	name, where := "pointer", f.Pointer
 	if f.Parameter != "" {
-		return json.Marshal(struct {
-			Parameter string `json:"parameter"`
-			Detail    string `json:"detail"`
-		}{f.Parameter, f.Detail})
+		name, where = "parameter", f.Parameter
 	}
-	return json.Marshal(struct {
-		Pointer string `json:"pointer"`
-		Detail  string `json:"detail"`
-	}{f.Pointer, f.Detail})
+	var b bytes.Buffer
+	b.WriteString(`{"` + name + `":`)
+	if err := encode(&b, where); err != nil {
+		return nil, err
+	}
+	if err := member(&b, "detail", f.Detail); err != nil {
+		return nil, err
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
 }
 
 // reserved reports whether a name belongs to the members of RFC 9457.

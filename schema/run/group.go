@@ -66,7 +66,7 @@ func (g Group) Run(ctx context.Context, services ...Service) error {
 		case <-stopping:
 			stopping = nil // a nil channel is never ready: this case has done its work
 			timer := time.NewTimer(g.stopTimeout())
-			defer timer.Stop() //nolint:revive // runs once
+			defer timer.Stop()
 			timeout = timer.C
 		case e := <-ends:
 			left = slices.DeleteFunc(left, func(name string) bool { return name == e.name })
@@ -84,13 +84,15 @@ func (g Group) Run(ctx context.Context, services ...Service) error {
 
 // judge returns why the end of a service is a failure, or nil.
 func (g Group) judge(running context.Context, e ended) error {
-	asked := running.Err() != nil
-	switch {
-	case e.err == nil && asked, asked && errors.Is(e.err, context.Canceled):
+	if running.Err() != nil && errors.Is(e.err, context.Canceled) {
+		e.err = nil // it says that it was asked to stop, which we know
+	}
+	if running.Err() == nil && e.err == nil {
+		e.err = ErrStopped
+	}
+	if e.err == nil {
 		g.Log.InfoContext(running, "service stopped", slog.String("service", e.name))
 		return nil
-	case e.err == nil:
-		e.err = ErrStopped
 	}
 	g.Log.ErrorContext(running, "service failed", slog.String("service", e.name), slog.String("error", e.err.Error()))
 	return fmt.Errorf("%s: %w", e.name, e.err)

@@ -39,8 +39,7 @@ type Code struct {
 // A code that is not in Codes is Stop: who retries what nobody has thought
 // about retries for ever. A nil error has no class; it is Stop too.
 func Classify(err error) Class {
-	var exception *clickhouse.Exception
-	if errors.As(err, &exception) {
+	if exception, ok := errors.AsType[*clickhouse.Exception](err); ok {
 		return classifyCode(exception)
 	}
 	switch {

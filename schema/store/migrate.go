@@ -36,9 +36,12 @@ type Migration struct {
 // fileName is a number of four digits and words: 0001_timeline.sql.
 var fileName = regexp.MustCompile(`^([0-9]{4})_[a-z0-9_]+\.sql$`)
 
-// repeatable finds what a statement that may run twice must say. MODIFY is
-// repeatable as it is.
-var repeatable = regexp.MustCompile(`(?i)\bIF\s+(NOT\s+)?EXISTS\b|\bCREATE\s+OR\s+REPLACE\b|\bMODIFY\b|\bINSERT\b`)
+// repeatable finds what a statement that may run twice must say, and comment
+// what does not count. MODIFY is repeatable as it is.
+var (
+	repeatable = regexp.MustCompile(`(?i)\bIF\s+(NOT\s+)?EXISTS\b|\bCREATE\s+OR\s+REPLACE\b|\bMODIFY\b`)
+	comment    = regexp.MustCompile(`(?m)--.*$`)
+)
 
 // Migrations reads the .sql files of a folder in order. It refuses gaps,
 // doubles, other names, and statements that cannot run twice: two processes may
@@ -76,7 +79,7 @@ func read(files fs.FS, name string) (Migration, error) {
 		return Migration{}, fmt.Errorf("migration %s: %w", name, err)
 	}
 	statement := strings.TrimSuffix(strings.TrimSpace(string(text)), ";")
-	if !repeatable.MatchString(statement) {
+	if !repeatable.MatchString(comment.ReplaceAllString(statement, "")) {
 		return Migration{}, fmt.Errorf("migration %s: the statement must be safe to run twice, as with IF NOT EXISTS", name)
 	}
 	sum := sha256.Sum256(text)

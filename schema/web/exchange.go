@@ -116,7 +116,7 @@ func guard(h Handler, w *recorder, req *http.Request, o *outcome) (err error) {
 	defer func() {
 		switch cause := recover(); cause {
 		case nil:
-		case http.ErrAbortHandler: //nolint:errorlint // net/http compares it so
+		case http.ErrAbortHandler:
 			o.abort, err = true, http.ErrAbortHandler
 		default:
 			o.stack = debug.Stack()
