@@ -1,0 +1,131 @@
+package registry
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/throughline/throughline/schema/object"
+)
+
+// The keys of the store. Parts are separated by a zero byte, which no part may contain (ids have no control
+// characters), so that a prefix never matches a longer id.
+const (
+	objectSpace   = 'o' // workspace, type, id → record time, the record's value
+	externalSpace = 'x' // workspace, type, token, id → record time
+	subjectSpace  = 'k' // workspace, type, id, key id → the key record's value
+)
+
+// timeBytes is the length of the record time before an object's value: milliseconds, big-endian.
+const timeBytes = 8
+
+func storeKey(space byte, parts ...string) []byte {
+	return append([]byte{space}, strings.Join(parts, "\x00")...)
+}
+
+func objectKey(workspace string, ref object.Ref) []byte {
+	return storeKey(objectSpace, workspace, string(ref.Type), ref.ID)
+}
+
+func externalPrefix(workspace string, t object.Type, token string) []byte {
+	return storeKey(externalSpace, workspace, string(t), token, "")
+}
+
+func subjectPrefix(workspace string, ref object.Ref) []byte {
+	return storeKey(subjectSpace, workspace, string(ref.Type), ref.ID, "")
+}
+
+func subjectKey(workspace string, ref object.Ref, keyID string) []byte {
+	return append(subjectPrefix(workspace, ref), keyID...)
+}
+
+// Object reads one object from the view as it is.
+func (r *Registry) Object(workspace string, ref object.Ref) (*object.Record, bool, error) {
+	value, found, err := r.view.Get(objectKey(workspace, ref))
+	if err != nil {
+		return nil, false, fmt.Errorf("read object: %w", err)
+	}
+	if !found || len(value) < timeBytes {
+		return nil, false, nil
+	}
+	rec, err := object.ParseRecord(value[timeBytes:])
+	if err != nil {
+		return nil, false, err
+	}
+	return rec, true, nil
+}
+
+// Owner is an object that holds an external id.
+type Owner struct {
+	ID string
+	// Time is that of the record by which the object last said so.
+	Time time.Time
+}
+
+// ByExternal lists the objects that hold an external id, by its token, on the view as it is. The first owns it: the latest
+// by record time, then by object id. There are several only where writes raced on different edges.
+func (r *Registry) ByExternal(workspace string, t object.Type, token string) ([]Owner, error) {
+	prefix := externalPrefix(workspace, t, token)
+	var owners []Owner
+	err := r.scan(prefix, func(key, value []byte) {
+		owners = append(owners, Owner{ID: string(key[len(prefix):]), Time: readTime(value)})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read external id: %w", err)
+	}
+	slices.SortFunc(owners, func(a, b Owner) int {
+		return cmp.Or(b.Time.Compare(a.Time), strings.Compare(b.ID, a.ID))
+	})
+	return owners, nil
+}
+
+// scan calls fn for every entry under a prefix; fn must not keep its arguments.
+func (r *Registry) scan(prefix []byte, fn func(key, value []byte)) error {
+	it, err := r.view.DB().NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return fmt.Errorf("open iterator: %w", err)
+	}
+	for it.First(); it.Valid(); it.Next() {
+		fn(it.Key(), it.Value())
+	}
+	return errors.Join(it.Error(), it.Close())
+}
+
+// last is the value of the last entry under a prefix.
+func (r *Registry) last(prefix []byte) ([]byte, bool, error) {
+	it, err := r.view.DB().NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return nil, false, fmt.Errorf("open iterator: %w", err)
+	}
+	var value []byte
+	found := it.Last()
+	if found {
+		value = bytes.Clone(it.Value())
+	}
+	return value, found, errors.Join(it.Error(), it.Close())
+}
+
+// after is the least key beyond a prefix. Prefixes end in a zero byte, so the increment never carries.
+func after(prefix []byte) []byte {
+	end := bytes.Clone(prefix)
+	end[len(end)-1]++
+	return end
+}
+
+func readTime(value []byte) time.Time {
+	if len(value) < timeBytes {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(value)))
+}
+
+func writeTime(t time.Time) []byte {
+	return binary.BigEndian.AppendUint64(make([]byte, 0, timeBytes), uint64(t.UnixMilli()))
+}
