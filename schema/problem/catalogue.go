@@ -34,6 +34,7 @@ const (
 	UnsupportedMediaType Type = "unsupported-media-type"
 	InvalidMember        Type = "invalid-member"
 	InvalidPath          Type = "invalid-path"
+	TooBroad             Type = "too-broad"
 	TooManyRequests      Type = "too-many-requests"
 	Internal             Type = "internal"
 	Unavailable          Type = "unavailable"
@@ -78,6 +79,7 @@ func Catalogue() []Entry {
 		{UnsupportedMediaType, http.StatusUnsupportedMediaType, "Unsupported media type", "The body's content type, charset or content encoding is not supported.", Reject},
 		{InvalidMember, http.StatusUnprocessableEntity, "Invalid member", "A member of the body is missing, unknown or invalid; errors names each.", Reject},
 		{InvalidPath, http.StatusUnprocessableEntity, "Invalid path", "A segment of the path is not a valid value.", Reject},
+		{TooBroad, http.StatusUnprocessableEntity, "Too broad", "Answering would read more than one request may. Narrow the time range or the filters.", Reject},
 		{TooManyRequests, http.StatusTooManyRequests, "Too many requests", "The rate limit of the API key is spent; Retry-After says when to come back.", Retry},
 		{Internal, http.StatusInternalServerError, "Internal error", "The server failed. The request id finds the cause in its log.", Stop},
 		{PositionNotReached, http.StatusServiceUnavailable, "Position not reached", "The writes of the position are not visible yet; ask again after Retry-After.", Retry},

@@ -30,6 +30,10 @@ const (
 	Objects  = "objects"
 )
 
+// Group is the consumer group, without the installation's prefix, that projects a table: there is one for each. What
+// it has committed is in the table, which is how a read waits for a position.
+func Group(table string) string { return "projector." + table }
+
 // Source is where in the log a row came from.
 type Source struct {
 	Topic     string
