@@ -88,7 +88,7 @@ func explain(e *json.SemanticError) string {
 		return unknownMember(e)
 	case errors.Is(e.Err, strconv.ErrRange):
 		return "the number is out of range"
-	case errors.Is(e.Err, strconv.ErrSyntax), e.Err == nil:
+	case errors.Is(e.Err, strconv.ErrSyntax), e.Err == nil, e.JSONKind != jsontext.KindString && readsText(e.GoType):
 		return "expected " + expected(e.GoType) + ", not " + kindName(e.JSONKind, e.JSONValue)
 	case errors.As(e.Err, &timeError):
 		return "expected a time as in RFC 3339"
@@ -140,7 +140,7 @@ func expected(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+	if readsText(t) {
 		return "a string"
 	}
 	switch t.Kind() {
@@ -161,6 +161,16 @@ func expected(t reflect.Type) string {
 	default:
 		return "another value"
 	}
+}
+
+// readsText reports whether a type is read from strings alone, by a method of
+// its own.
+func readsText(t reflect.Type) bool {
+	if t == nil {
+		return false
+	}
+	p := reflect.PointerTo(t)
+	return p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) && !p.Implements(reflect.TypeFor[json.Unmarshaler]())
 }
 
 func kindName(k jsontext.Kind, value jsontext.Value) string {
