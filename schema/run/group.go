@@ -84,7 +84,7 @@ func (g Group) Run(ctx context.Context, services ...Service) error {
 
 // judge returns why the end of a service is a failure, or nil.
 func (g Group) judge(running context.Context, e ended) error {
-	if running.Err() != nil && errors.Is(e.err, context.Canceled) {
+	if asked := running.Err(); asked != nil && errors.Is(e.err, asked) {
 		e.err = nil // it says that it was asked to stop, which we know
 	}
 	if running.Err() == nil && e.err == nil {
