@@ -43,7 +43,7 @@ type FetchOptions struct {
 // Fetch returns the path of libchdb.so, downloading it through npm (178 MB,
 // 566 MB unpacked) if the cache does not hold it. Several processes may fetch
 // at once; one downloads. It wraps [ErrNoEngine] where the library does not
-// exist for the platform or npm is not installed.
+// exist for the platform, npm is not installed or the download does not work.
 func Fetch(ctx context.Context, opts FetchOptions) (string, error) {
 	cache, err := cacheFolder(opts.CacheDir)
 	if err != nil {
@@ -53,19 +53,7 @@ func Fetch(ctx context.Context, opts FetchOptions) (string, error) {
 	return e.into(ctx, cache)
 }
 
-// canFetch tells whether Fetch would succeed as far as can be known without
-// downloading.
-func canFetch(opts FetchOptions) error {
-	cache, err := cacheFolder(opts.CacheDir)
-	if err != nil {
-		return err
-	}
-	if exists(enginePath(cache)) {
-		return nil
-	}
-	return platformHasEngine("npm")
-}
-
+// platformHasEngine says what is missing for a download.
 func platformHasEngine(npm string) error {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return fmt.Errorf("the embedded engine exists for Linux on x86-64 only, this is %s on %s: %w",
@@ -127,7 +115,7 @@ func (e engineFetch) pack(ctx context.Context, temp string) (string, error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = killBound
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("run npm pack: %w: %s", err, strings.TrimSpace(string(output)))
+		return "", fmt.Errorf("run npm pack: %w: %s: %w", err, strings.TrimSpace(string(output)), ErrNoEngine)
 	}
 	found, err := filepath.Glob(filepath.Join(temp, "*.tgz"))
 	if err != nil || len(found) != 1 {

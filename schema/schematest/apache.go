@@ -2,12 +2,15 @@ package schematest
 
 import (
 	"context"
-	"errors"
+	"os"
 	"testing"
+
+	"github.com/throughline/throughline/schema/embedded"
 )
 
 // ApacheKafka returns the addresses of an Apache Kafka, never of kfake, for
-// tests of what the two do differently.
+// tests of what the two do differently. It is the broker of [Kafka] where that
+// is an Apache Kafka.
 func ApacheKafka(t testing.TB) []string {
 	t.Helper()
 	if named := namedBrokers(); named != nil {
@@ -20,6 +23,36 @@ func ApacheKafka(t testing.TB) []string {
 	return brokers
 }
 
+// ApacheCluster starts an Apache Kafka for this test alone, for tests that kill
+// and restart brokers. It takes seconds for one broker and half a minute for
+// three. KAFKA_BROKERS does not count: nobody else's brokers are to be killed.
+func ApacheCluster(t testing.TB, brokers int) *embedded.ApacheKafka {
+	t.Helper()
+	cluster, err := embedded.StartApacheKafka(background(t), embedded.ApacheKafkaOptions{
+		DataDir: t.TempDir(), Progress: os.Stderr, Brokers: brokers,
+	})
+	if err != nil {
+		missing(t, "apache kafka", err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Close(); err != nil {
+			t.Errorf("close apache kafka: %v", err)
+		}
+	})
+	return cluster
+}
+
 func apacheKafka(ctx context.Context) ([]string, error) {
-	return nil, errors.ErrUnsupported
+	return shared.apache.get(func() ([]string, error) {
+		dir, err := shared.folder("kafka")
+		if err != nil {
+			return nil, err
+		}
+		cluster, err := embedded.StartApacheKafka(ctx, embedded.ApacheKafkaOptions{DataDir: dir, Progress: os.Stderr})
+		if err != nil {
+			return nil, err
+		}
+		shared.keep(cluster)
+		return cluster.Brokers, nil
+	})
 }

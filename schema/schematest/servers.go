@@ -117,17 +117,23 @@ func kind() (string, error) {
 			return kindEmbedded, nil //nolint:nilerr // a program that is missing decides, it is no error
 		}
 	}
-	return kindEmbedded, nil
+	return kindNative, nil
 }
 
-// missing ends a test whose server is not there: with a failure where the
-// surroundings promise one, with a skip that says why at home.
+// missing ends a test whose server did not start. One that cannot be had skips
+// the test, with the reason, unless the surroundings promise it; one that is
+// here and broken is a failure everywhere.
 func missing(t testing.TB, server string, err error) {
 	t.Helper()
-	if os.Getenv(requiredEnv) == "required" {
+	absent := errors.Is(err, embedded.ErrNoEngine) || errors.Is(err, embedded.ErrNoKafka)
+	switch {
+	case !absent:
+		t.Fatalf("start %s: %v", server, err)
+	case os.Getenv(requiredEnv) == "required":
 		t.Fatalf("%s is required (%s=required) and not there: %v", server, requiredEnv, err)
+	default:
+		t.Skipf("%s is not there: %v", server, err)
 	}
-	t.Skipf("%s is not there: %v", server, err)
 }
 
 // background is the context of what outlives the test that asked first.

@@ -1,0 +1,232 @@
+package embedded
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// kafkaFormat is followed by the cluster's id in the FORMAT file.
+	kafkaFormat = "kafka 4"
+	// kafkaReady covers a slow disk; three brokers share the processors.
+	kafkaReady = 90 * time.Second
+)
+
+// ApacheKafkaOptions describe a cluster.
+type ApacheKafkaOptions struct {
+	// DataDir keeps the data of all brokers. Required.
+	DataDir string
+	// CacheDir is where the jars are kept; see [FetchOptions].
+	CacheDir string
+	// Progress receives lines about a download; may be nil.
+	Progress io.Writer
+	// Logger is told about starts; nil means nobody.
+	Logger *slog.Logger
+	// Brokers is 1 or 3; 0 means 1. Three hold each record three times and
+	// serve with one down.
+	Brokers int
+	// OwnerWait is how long to wait for a dying owner of DataDir; 0 means 10 s.
+	OwnerWait time.Duration
+}
+
+// ApacheKafka is a running cluster.
+type ApacheKafka struct {
+	// Brokers are the addresses to give to a client. They stay the same when
+	// a broker is killed and restarted.
+	Brokers []string
+
+	java, libs string
+	cluster    string // its id
+	nodes      []kafkaNode
+	children   []*child
+	owner      *os.File
+	logger     *slog.Logger
+}
+
+// StartApacheKafka starts a cluster and returns once all of its brokers are in
+// the metadata it answers with. The context bounds the start only; the cluster
+// ends with Close or with this process. Errors wrap [ErrNoKafka] and
+// [ErrFolderInUse].
+func StartApacheKafka(ctx context.Context, opts ApacheKafkaOptions) (*ApacheKafka, error) {
+	count := cmp.Or(opts.Brokers, 1)
+	if opts.DataDir == "" || (count != 1 && count != 3) {
+		return nil, fmt.Errorf("start Apache Kafka: want a data folder and 1 or 3 brokers, got %q and %d", opts.DataDir, count)
+	}
+	dir, err := filepath.Abs(opts.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("resolve data folder: %w", err)
+	}
+	java, err := findJava(ctx)
+	if err != nil {
+		return nil, err
+	}
+	libs, err := FetchKafka(ctx, FetchOptions{CacheDir: opts.CacheDir, Progress: opts.Progress})
+	if err != nil {
+		return nil, err
+	}
+	owner, err := claimFolder(ctx, dir, cmp.Or(opts.OwnerWait, ownerWait))
+	if err != nil {
+		return nil, err
+	}
+	k := &ApacheKafka{
+		java: java, libs: libs, owner: owner,
+		children: make([]*child, count),
+		logger:   cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
+	}
+	for try := 1; ; try++ {
+		err := k.start(ctx, dir, count)
+		if err == nil {
+			k.logger.InfoContext(ctx, "apache kafka started", "brokers", k.Brokers, "data_dir", dir)
+			return k, nil
+		}
+		err = errors.Join(err, k.killAll())
+		if !errors.Is(err, errPortTaken) || try == portTries {
+			return nil, errors.Join(fmt.Errorf("start Apache Kafka: %w", err), owner.Close())
+		}
+	}
+}
+
+// start is one try, with ports of its own.
+func (k *ApacheKafka) start(ctx context.Context, dir string, count int) error {
+	var err error
+	if k.cluster, err = clusterID(dir, count); err != nil {
+		return err
+	}
+	ports, err := freePorts(make([]int, 2*count)...)
+	if err != nil {
+		return err
+	}
+	k.nodes, k.Brokers = nil, nil
+	for i := range count {
+		node := kafkaNode{
+			id: i + 1, dir: filepath.Join(dir, fmt.Sprintf("broker-%d", i+1)),
+			port: ports[2*i], controllerPort: ports[2*i+1],
+		}
+		k.nodes = append(k.nodes, node)
+		k.Brokers = append(k.Brokers, node.addr())
+	}
+	formats, formatting := errgroup.WithContext(ctx)
+	for _, node := range k.nodes {
+		formats.Go(func() error { return k.format(formatting, node) })
+	}
+	if err := formats.Wait(); err != nil {
+		return err
+	}
+	for i := range k.nodes {
+		if err := k.launch(ctx, i); err != nil {
+			return err
+		}
+	}
+	return k.awaitReady(ctx)
+}
+
+// clusterID reads the cluster's id and size from the data folder, or makes them
+// up where it is new.
+func clusterID(dir string, count int) (string, error) {
+	prefix := fmt.Sprintf("%s, %d brokers, cluster ", kafkaFormat, count)
+	found, err := os.ReadFile(filepath.Join(dir, "FORMAT"))
+	if id, ok := strings.CutPrefix(strings.TrimSpace(string(found)), prefix); ok {
+		return id, nil
+	}
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	text := base64.RawURLEncoding.EncodeToString(id[:])
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		// Something else is there: have the check say what.
+		return "", errors.Join(checkFormat(dir, prefix+"…"), err)
+	}
+	return text, checkFormat(dir, prefix+text)
+}
+
+// format writes a broker's configuration, and its metadata folder where there
+// is none yet.
+func (k *ApacheKafka) format(ctx context.Context, node kafkaNode) error {
+	if err := os.MkdirAll(node.dir, 0o700); err != nil {
+		return fmt.Errorf("create folder of broker %d: %w", node.id, err)
+	}
+	if err := writeFile(node.config(), node.properties(k.nodes)); err != nil {
+		return err
+	}
+	if exists(filepath.Join(node.logDir(), "meta.properties")) {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, k.java, "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(k.libs, "*"),
+		"kafka.tools.StorageTool", "format", "-t", k.cluster, "-c", node.config())
+	cmd.WaitDelay = killBound
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("format storage of broker %d: %w: %s", node.id, err, strings.TrimSpace(string(output)))
+	}
+	return nil
+}
+
+// launch starts the process of a broker.
+func (k *ApacheKafka) launch(ctx context.Context, i int) error {
+	node := k.nodes[i]
+	child, err := startChild(ctx, childSpec{
+		name: fmt.Sprintf("kafka broker %d", node.id),
+		role: roleSupervise,
+		args: []string{
+			k.java, "-Xms64m", "-Xmx512m", "-cp", filepath.Join(k.libs, "*"), "kafka.Kafka", node.config(),
+		},
+		dir:   node.dir,
+		log:   filepath.Join(node.dir, "server.log"),
+		owner: k.owner,
+	})
+	if err != nil {
+		return err
+	}
+	k.children[i] = child
+	return nil
+}
+
+// Kill ends a broker with SIGKILL, as a crash would. Brokers count from 0.
+func (k *ApacheKafka) Kill(i int) error {
+	return k.children[i].kill()
+}
+
+// Restart starts a broker that was killed, on the same port and data, and
+// returns once the whole cluster is in the metadata again.
+func (k *ApacheKafka) Restart(ctx context.Context, i int) error {
+	if err := k.children[i].kill(); err != nil {
+		return err
+	}
+	if err := k.launch(ctx, i); err != nil {
+		return err
+	}
+	return k.awaitReady(ctx)
+}
+
+// Close ends the cluster in an orderly way and waits until it is gone.
+func (k *ApacheKafka) Close() error {
+	var stops errgroup.Group
+	for _, child := range k.children {
+		stops.Go(func() error { return child.stop(termBound + killBound) })
+	}
+	err := stops.Wait()
+	return errors.Join(err, k.owner.Close())
+}
+
+// killAll ends what a failed start left running.
+func (k *ApacheKafka) killAll() error {
+	var err error
+	for i, child := range k.children {
+		if child != nil {
+			err = errors.Join(err, child.kill())
+			k.children[i] = nil
+		}
+	}
+	return err
+}

@@ -1,0 +1,67 @@
+package embedded
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// kafkaNode is one broker of a cluster; each is a controller as well.
+type kafkaNode struct {
+	id                   int
+	dir                  string
+	port, controllerPort int
+}
+
+func (n kafkaNode) addr() string { return loopback + ":" + strconv.Itoa(n.port) }
+
+func (n kafkaNode) config() string { return filepath.Join(n.dir, "server.properties") }
+
+func (n kafkaNode) logDir() string { return filepath.Join(n.dir, "log") }
+
+// properties is the broker's configuration.
+func (n kafkaNode) properties(nodes []kafkaNode) string {
+	// The voters are static, because dynamic ones are part of the data, and
+	// the ports change from start to start.
+	voters := make([]string, 0, len(nodes))
+	for _, node := range nodes {
+		voters = append(voters, fmt.Sprintf("%d@%s:%d", node.id, loopback, node.controllerPort))
+	}
+	replicas := len(nodes)
+	// A cluster of three serves reads and writes with one broker down.
+	inSync := max(replicas-1, 1)
+	lines := []string{
+		"process.roles=broker,controller",
+		fmt.Sprintf("node.id=%d", n.id),
+		fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s:%d", n.addr(), loopback, n.controllerPort),
+		"advertised.listeners=PLAINTEXT://" + n.addr(),
+		"controller.listener.names=CONTROLLER",
+		"inter.broker.listener.name=PLAINTEXT",
+		"controller.quorum.voters=" + strings.Join(voters, ","),
+		"log.dirs=" + n.logDir(),
+		fmt.Sprintf("default.replication.factor=%d", replicas),
+		fmt.Sprintf("min.insync.replicas=%d", inSync),
+		fmt.Sprintf("offsets.topic.replication.factor=%d", replicas),
+		fmt.Sprintf("transaction.state.log.replication.factor=%d", replicas),
+		fmt.Sprintf("transaction.state.log.min.isr=%d", inSync),
+		fmt.Sprintf("share.coordinator.state.topic.replication.factor=%d", replicas),
+		fmt.Sprintf("share.coordinator.state.topic.min.isr=%d", inSync),
+		// Few partitions of the inner topics: each is files and memory, and
+		// one machine has no load to spread.
+		"offsets.topic.num.partitions=1",
+		"transaction.state.log.num.partitions=4",
+		// The first member of a group need not wait for others to join.
+		"group.initial.rebalance.delay.ms=0",
+		// A topic that nobody created is a mistake in its name.
+		"auto.create.topics.enable=false",
+		// A topic that forgets says so itself.
+		"log.retention.ms=-1",
+		// A broker that is gone is noticed in seconds, as failover tests want.
+		"broker.session.timeout.ms=6000",
+		"broker.heartbeat.interval.ms=1000",
+		"controller.quorum.election.timeout.ms=500",
+		"controller.quorum.fetch.timeout.ms=1500",
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
