@@ -3,108 +3,272 @@ package stream
 import (
 	"context"
 	"errors"
-	"time"
+	"fmt"
+	"sync"
 
-	"github.com/throughline/throughline/schema/topic"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-// ConsumerConfig says what a Consumer reads.
-type ConsumerConfig struct {
-	// Group is the consumer group's name without the prefix.
-	Group string
-	// Topics are what it reads.
-	Topics []topic.Name
-	// MaxPollRecords bounds one Poll; 5,000 by default.
-	MaxPollRecords int
-	// MaxFetchBytes bounds what one broker sends in one answer; 16 MiB by default.
-	MaxFetchBytes int
-	// FetchMaxWait is how long a broker holds an empty answer back; 500 ms by default. New records end the wait.
-	FetchMaxWait time.Duration
-	// SessionTimeout is after how long without a heartbeat a member counts as dead; 10 s by default.
-	SessionTimeout time.Duration
-	// RebalanceTimeout is how long a batch may take from Poll to AllowRebalance; 60 s by default. A slower member is
-	// ejected, and its Commit answers ErrRebalanced.
-	RebalanceTimeout time.Duration
-}
-
-// Polled is what one Poll brought. Handle Lost first, then Assigned, then Batches.
-type Polled struct {
-	// Lost are partitions that this member does not own any more.
-	Lost []TopicPartition
-	// Assigned are partitions that this member owns from now on. None of their records was in an earlier Polled.
-	Assigned []Assignment
-	// Batches are the new records, at most one batch a partition.
-	Batches []Batch
-}
-
-// Assignment is a partition that was just assigned, with what its former owner committed. No transaction that
-// could still change it is open.
-type Assignment struct {
-	TopicPartition
-
-	// Offset is the committed offset: the next record to process.
-	Offset int64
-	// Metadata is the string that was committed with it.
-	Metadata string
-}
-
-// Batch is a run of records of one partition: the offsets [From, To) hold exactly these Records. What else is in
-// between are transaction markers, aborted records, and gaps that compaction left.
-type Batch struct {
-	TopicPartition
-
-	From, To int64
-	Records  []*Record
-}
-
-// Commit is a position of a partition, with a string of the caller (the intent; at most MaxMetadataBytes).
-type Commit struct {
-	Offset   int64
-	Metadata string
-}
-
-// MaxMetadataBytes is the brokers' default limit of the string in a Commit (offset.metadata.max.bytes).
-const MaxMetadataBytes = 4096
 
 // Consumer reads topics in a group for a sink outside of Kafka, which makes its writes repeatable with the help of
 // an intent in the commit's metadata. It is used by one goroutine.
-type Consumer struct{}
+type Consumer struct {
+	cfg    Config
+	cc     ConsumerConfig
+	deps   Deps
+	group  string
+	client *kgo.Client
+
+	// mu guards what the group's callbacks and the caller share. No request is made under it.
+	mu sync.Mutex
+	// next is the position of every partition that is owned: the offset after the last batch.
+	next map[TopicPartition]int64
+	// assigned and lost are what the next Poll tells.
+	assigned map[TopicPartition]Assignment
+	lost     map[TopicPartition]struct{}
+	// metadata is what the last offset fetch brought; AdjustFetchOffsetsFn says which of it was assigned.
+	metadata map[TopicPartition]string
+	// missing is a partition of ours without a committed offset.
+	missing *OffsetLostError
+	// wake ends a waiting poll, so that an assignment is told without waiting for a record.
+	wake context.CancelFunc
+	// wanted is closed when a rebalance is blocked by us.
+	wanted chan struct{}
+	// ids remembers topic ids.
+	ids map[string][16]byte
+}
 
 // NewConsumer opens a Consumer and joins the group in the background.
 func NewConsumer(cfg Config, cc ConsumerConfig, deps Deps) (*Consumer, error) {
-	return nil, errors.ErrUnsupported
+	cc = cc.withDefaults()
+	c := &Consumer{
+		cfg: cfg, cc: cc, deps: deps, group: cfg.Group(cc.Group),
+		next:     map[TopicPartition]int64{},
+		assigned: map[TopicPartition]Assignment{},
+		lost:     map[TopicPartition]struct{}{},
+		metadata: map[TopicPartition]string{},
+		wanted:   make(chan struct{}),
+		ids:      map[string][16]byte{},
+	}
+	client, err := Open(cfg.with("consumer-"+cc.Group), deps.Log, deps.Reg,
+		kgo.ConsumerGroup(c.group),
+		kgo.ConsumeTopics(cfg.Topics(cc.Topics...)...),
+		// A partition that stays with its owner is not interrupted by a rebalance.
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		// We commit what is durable in the sink, and nothing else.
+		kgo.DisableAutoCommit(),
+		// A batch and its commit are one: no partition is taken away in between.
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(c.onAssigned),
+		kgo.OnPartitionsRevoked(c.onLost),
+		kgo.OnPartitionsLost(c.onLost),
+		kgo.OnPartitionsCallbackBlocked(c.onBlocked),
+		kgo.OnOffsetsFetched(c.onFetched),
+		kgo.AdjustFetchOffsetsFn(c.onOffsets),
+		// What a transaction has not committed does not exist for a sink.
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// Markers are records here, so that the committed offset passes them and reaches the end of an idle partition.
+		kgo.KeepControlRecords(),
+		// A lost position is an operator's decision: never start over, never skip.
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchMaxWait(cc.FetchMaxWait),
+		kgo.FetchMaxBytes(int32(cc.MaxFetchBytes)),
+		kgo.FetchMaxPartitionBytes(int32(min(cc.MaxFetchBytes, 4<<20))),
+		kgo.SessionTimeout(cc.SessionTimeout),
+		// Three heartbeats may be lost, as the protocol's authors advise.
+		kgo.HeartbeatInterval(cc.SessionTimeout/4),
+		kgo.RebalanceTimeout(cc.RebalanceTimeout),
+	)
+	if err != nil {
+		return nil, err
+	}
+	c.client = client
+	return c, nil
 }
 
-// Poll waits for records or for a change of assignment. Until AllowRebalance is called no partition is taken away.
-// Records that are polled are not polled again: a caller that gives a batch up closes the Consumer. It returns the
-// context's error, or an *OffsetLostError.
-func (c *Consumer) Poll(ctx context.Context) (Polled, error) { return Polled{}, errors.ErrUnsupported }
+// Poll waits for records or for a change of assignment. Until AllowRebalance is called no partition is taken away,
+// also after an error. Records that are polled are not polled again: a caller that gives a batch up closes the
+// Consumer. It returns the context's error, after which it may be called again; an *OffsetLostError; or another error,
+// after which the Consumer is to be closed and opened anew.
+func (c *Consumer) Poll(ctx context.Context) (Polled, error) {
+	for {
+		fetches := c.pollOnce(ctx)
+		// From here on no callback runs, so ownership and records fit together.
+		polled := c.takeChanges()
+		if err := c.pollError(ctx, fetches); err != nil {
+			// A change that was not told now is told by the next Poll.
+			c.putBack(polled)
+			return Polled{}, err
+		}
+		polled.Batches = c.takeBatches(fetches)
+		if len(polled.Assigned)+len(polled.Lost)+len(polled.Batches) > 0 {
+			return polled, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return Polled{}, err
+		}
+		c.AllowRebalance()
+	}
+}
+
+func (c *Consumer) pollOnce(ctx context.Context) kgo.Fetches {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.mu.Lock()
+	c.wake = cancel
+	if len(c.assigned)+len(c.lost) > 0 || c.missing != nil {
+		cancel()
+	}
+	c.mu.Unlock()
+	return c.client.PollRecords(ctx, c.cc.MaxPollRecords)
+}
+
+func (c *Consumer) takeChanges() Polled {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var p Polled
+	for tp := range c.lost {
+		p.Lost = append(p.Lost, tp)
+	}
+	for _, a := range c.assigned {
+		p.Assigned = append(p.Assigned, a)
+	}
+	clear(c.lost)
+	clear(c.assigned)
+	return p
+}
+
+func (c *Consumer) putBack(p Polled) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, tp := range p.Lost {
+		c.lost[tp] = struct{}{}
+	}
+	for _, a := range p.Assigned {
+		c.assigned[a.TopicPartition] = a
+	}
+}
+
+func (c *Consumer) pollError(ctx context.Context, fetches kgo.Fetches) error {
+	c.mu.Lock()
+	missing := c.missing
+	c.mu.Unlock()
+	if missing != nil {
+		return missing
+	}
+	for _, fe := range fetches.Errors() {
+		var session *kgo.ErrGroupSession
+		switch {
+		case errors.Is(fe.Err, context.Canceled), errors.Is(fe.Err, context.DeadlineExceeded), errors.As(fe.Err, &session):
+			// A wake-up, the caller's own context, or news that the library rejoins by itself.
+		case errors.Is(fe.Err, kgo.ErrClientClosed):
+			return ErrClosed
+		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
+			tp := TopicPartition{fe.Topic, fe.Partition}
+			c.mu.Lock()
+			at := c.next[tp]
+			c.mu.Unlock()
+			return offsetLost(ctx, c.client, c.group, tp, at)
+		default:
+			return fmt.Errorf("poll %s/%d: %w", fe.Topic, fe.Partition, fe.Err)
+		}
+	}
+	return nil
+}
+
+// takeBatches turns fetched records into batches that start where the last one ended, and drops what SkipTo skips.
+func (c *Consumer) takeBatches(fetches kgo.Fetches) []Batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var batches []Batch
+	index := map[TopicPartition]int{}
+	fetches.EachPartition(func(fp kgo.FetchTopicPartition) {
+		tp := TopicPartition{fp.Topic, fp.Partition}
+		from, owned := c.next[tp]
+		if !owned || len(fp.Records) == 0 {
+			return
+		}
+		to := fp.Records[len(fp.Records)-1].Offset + 1
+		if to <= from {
+			return
+		}
+		i, ok := index[tp]
+		if !ok {
+			i = len(batches)
+			index[tp] = i
+			batches = append(batches, Batch{TopicPartition: tp, From: from})
+		}
+		for _, r := range fp.Records {
+			if r.Offset >= from && !IsControl(r) {
+				batches[i].Records = append(batches[i].Records, r)
+			}
+		}
+		batches[i].To = to
+		c.next[tp] = to
+	})
+	return batches
+}
 
 // SkipTo leaves out the records of a partition below offset from now on: its intent turned out to be done.
-func (c *Consumer) SkipTo(tp TopicPartition, offset int64) {}
-
-// Commit commits positions with their metadata. It returns an error that wraps ErrRebalanced if this member is not the
-// owner any more; any other error may be retried.
-func (c *Consumer) Commit(ctx context.Context, commits map[TopicPartition]Commit) error {
-	return errors.ErrUnsupported
+func (c *Consumer) SkipTo(tp TopicPartition, offset int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at, owned := c.next[tp]; owned && at < offset {
+		c.next[tp] = offset
+	}
 }
 
 // AllowRebalance lets partitions be taken away until the next Poll. Call it when everything polled is committed.
-func (c *Consumer) AllowRebalance() {}
+func (c *Consumer) AllowRebalance() {
+	c.mu.Lock()
+	select {
+	case <-c.wanted:
+		c.wanted = make(chan struct{})
+	default:
+	}
+	c.mu.Unlock()
+	c.client.AllowRebalance()
+}
 
 // RebalanceWanted is closed when a rebalance waits for AllowRebalance; a new channel takes its place afterwards.
-func (c *Consumer) RebalanceWanted() <-chan struct{} { return nil }
+func (c *Consumer) RebalanceWanted() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wanted
+}
 
 // ReadRange reads the committed records with offsets in [from, to) of a partition again, outside of the group. It
 // returns an *OffsetLostError if the log does not reach back to from.
 func (c *Consumer) ReadRange(ctx context.Context, tp TopicPartition, from, to int64) ([]*Record, error) {
-	return nil, errors.ErrUnsupported
+	var records []*Record
+	err := readRange(ctx, c.cfg.with(c.cc.Group), c.deps, tp, from, to, func(r *Record) error {
+		records = append(records, r)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
 }
 
-// TopicID is the id of a topic, which changes when the topic is made anew; an intent names it.
-func (c *Consumer) TopicID(ctx context.Context, t string) ([16]byte, error) {
-	return [16]byte{}, errors.ErrUnsupported
+// TopicID is the id of a topic, by its full name. It changes when the topic is made anew; an intent names it.
+func (c *Consumer) TopicID(ctx context.Context, name string) ([16]byte, error) {
+	c.mu.Lock()
+	id, ok := c.ids[name]
+	c.mu.Unlock()
+	if ok {
+		return id, nil
+	}
+	_, metas, err := describe(ctx, c.client, []string{name})
+	if err != nil {
+		return [16]byte{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ids[name] = metas[name].id
+	return metas[name].id, nil
 }
 
 // Close leaves the group. Nothing is committed.
-func (c *Consumer) Close() {}
+func (c *Consumer) Close() { closeClient(context.Background(), c.client) }

@@ -2,8 +2,14 @@ package stream
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/throughline/throughline/schema/topic"
 )
@@ -37,38 +43,203 @@ type ProcessorConfig struct {
 	Oversized func(out *Record) *Record
 }
 
+func (c ProcessorConfig) withDefaults() ProcessorConfig {
+	if c.MaxBatchRecords == 0 {
+		c.MaxBatchRecords = 5000
+	}
+	if c.TxnTimeout == 0 {
+		c.TxnTimeout = 10 * time.Second
+	}
+	if c.SessionTimeout == 0 {
+		c.SessionTimeout = 10 * time.Second
+	}
+	if c.RebalanceTimeout == 0 {
+		c.RebalanceTimeout = 30 * time.Second
+	}
+	if c.MaxRecordBytes == 0 {
+		c.MaxRecordBytes = topic.MaxRecordBytes
+	}
+	return c
+}
+
+// Validate reports everything that is wrong with a ProcessorConfig.
+func (c ProcessorConfig) Validate() error {
+	var errs []error
+	if c.Role == "" {
+		errs = append(errs, errors.New("role is missing"))
+	}
+	if c.Instance == "" {
+		errs = append(errs, errors.New("instance is missing"))
+	}
+	if c.Input == "" {
+		errs = append(errs, errors.New("input topic is missing"))
+	}
+	if len(c.Outputs) == 0 {
+		errs = append(errs, errors.New("output topics are missing"))
+	}
+	return errors.Join(errs...)
+}
+
 // Processor turns an input topic into output topics, exactly once: outputs and input offsets are committed in one
 // transaction.
-type Processor struct{}
+type Processor struct {
+	cfg     Config
+	pc      ProcessorConfig
+	handler Handler
+	deps    Deps
+	metrics *processorMetrics
+	input   string
+	group   string
+	// counts are the partition counts of the topics, known since the first load. Only the loop uses them.
+	counts map[string]int
+
+	// mu guards what the group's callbacks share with the loop. The callbacks only take notes; everything that takes
+	// time happens in the loop.
+	mu sync.Mutex
+	// parts are the partitions that the group gave us, as far as we were told.
+	parts map[int32]*part
+	// unload are partitions whose state the handler can drop.
+	unload []int32
+	// revoked says that partitions were taken away since the last End. It is a hint: the session hides further ones.
+	revoked bool
+	missing *OffsetLostError
+	wake    context.CancelFunc
+	open    bool
+}
+
+type processorMetrics struct {
+	transactions *prometheus.CounterVec
+	seconds      prometheus.Histogram
+	batch        prometheus.Histogram
+	outputs      prometheus.Counter
+	skipped      prometheus.Counter
+	loads        prometheus.Histogram
+	sessions     prometheus.Counter
+	partitions   prometheus.Gauge
+}
+
+func newProcessorMetrics(reg prometheus.Registerer, role string) *processorMetrics {
+	if reg != nil {
+		reg = prometheus.WrapRegistererWith(prometheus.Labels{"role": role}, reg)
+	}
+	f := promauto.With(reg)
+	return &processorMetrics{
+		transactions: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_stream_transactions_total",
+			Help: "Transactions that ended, by outcome: committed, aborted, failed.",
+		}, []string{"outcome"}),
+		seconds: f.NewHistogram(prometheus.HistogramOpts{
+			Name:    "throughline_stream_transaction_seconds",
+			Help:    "Time from a poll's return to the end of its transaction.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}),
+		batch: f.NewHistogram(prometheus.HistogramOpts{
+			Name:    "throughline_stream_transaction_inputs",
+			Help:    "Input records of a transaction.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
+		}),
+		outputs: f.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_stream_outputs_total",
+			Help: "Output records in committed transactions.",
+		}),
+		skipped: f.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_stream_answered_inputs_total",
+			Help: "Inputs that were polled and skipped, because an output already names them as its origin.",
+		}),
+		loads: f.NewHistogram(prometheus.HistogramOpts{
+			Name:    "throughline_stream_load_seconds",
+			Help:    "Time to load the state of an assigned partition.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
+		}),
+		sessions: f.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_stream_sessions_total",
+			Help: "Transactional sessions opened. More than one means that a session failed.",
+		}),
+		partitions: f.NewGauge(prometheus.GaugeOpts{
+			Name: "throughline_stream_loaded_partitions",
+			Help: "Input partitions that are assigned and loaded.",
+		}),
+	}
+}
 
 // NewProcessor checks its arguments; it opens nothing.
 func NewProcessor(cfg Config, pc ProcessorConfig, h Handler, deps Deps) (*Processor, error) {
-	return nil, errors.ErrUnsupported
+	if err := errors.Join(cfg.Validate(), pc.Validate()); err != nil {
+		return nil, fmt.Errorf("configure processor %s: %w", pc.Role, err)
+	}
+	pc = pc.withDefaults()
+	return &Processor{
+		cfg: cfg, pc: pc, handler: h, deps: deps,
+		metrics: newProcessorMetrics(deps.Reg, pc.Role),
+		input:   cfg.Topic(pc.Input), group: cfg.Group(pc.Role),
+		counts: map[string]int{}, parts: map[int32]*part{},
+	}, nil
 }
 
 // Run processes until ctx ends, and then returns nil. It survives the loss of brokers, of its session and of its
 // transactional id by opening a new session with backoff. It returns an error that names the way out for what no
 // retry can heal: an *OffsetLostError, an error that wraps ErrStop, an output that is too large.
-func (p *Processor) Run(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Ready is nil while the processor has a session and every partition that it was assigned is loaded.
-func (p *Processor) Ready() error { return errors.ErrUnsupported }
-
-// OutputReader reads the outputs of one partition that was just assigned.
-type OutputReader struct{}
-
-// Answered tells what the handler's checkpoint knows: every input below offset was answered when it was written.
-func (o *OutputReader) Answered(offset int64) {}
-
-// Read gives each the committed records of partition p of an output topic, from offset from (or the start of the log,
-// if that is later) up to the high watermark, in order, without control records. It returns the next offset.
-func (o *OutputReader) Read(ctx context.Context, t topic.Name, from int64, each func(*Record) error) (int64, error) {
-	return 0, errors.ErrUnsupported
+func (p *Processor) Run(ctx context.Context) error {
+	failures := 0
+	for {
+		opened := time.Now()
+		err := p.session(ctx)
+		p.reset()
+		if ctx.Err() != nil {
+			return nil
+		}
+		var lost *OffsetLostError
+		if errors.As(err, &lost) || errors.Is(err, ErrStop) || errors.Is(err, ErrTooLarge) {
+			return fmt.Errorf("run processor %s: %w", p.pc.Role, err)
+		}
+		// A session that held for a minute was a healthy one: the next failure is a new one.
+		if time.Since(opened) > time.Minute {
+			failures = 0
+		}
+		failures++
+		wait := backoff(failures)
+		p.deps.Log.WarnContext(ctx, "processor session ended, opening another",
+			"role", p.pc.Role, "error", err, "failures", failures, "wait", wait)
+		if pause(ctx, wait) != nil {
+			return nil
+		}
+	}
 }
 
-// Bounds are the start of the log and the high watermark of partition p of an output topic. A checkpoint outside of
-// them belongs to another log.
-func (o *OutputReader) Bounds(t topic.Name) (start, end int64) { return 0, 0 }
+// Ready is nil while the processor has a session and every partition that it was assigned is loaded.
+func (p *Processor) Ready() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.open {
+		return fmt.Errorf("processor %s has no session", p.pc.Role)
+	}
+	for n, part := range p.parts {
+		if part.state != partLoaded {
+			return fmt.Errorf("processor %s is loading partition %d", p.pc.Role, n)
+		}
+	}
+	return nil
+}
 
-// TopicID is the id of an output topic, which changes when the topic is made anew. A checkpoint keeps it.
-func (o *OutputReader) TopicID(t topic.Name) [16]byte { return [16]byte{} }
+// transactionalID is stable over restarts on Kafka, so that a new start aborts what its predecessor left open. The
+// embedded broker hides committed records of a transactional id that comes back after a kill, so there it is new
+// each time, and the transaction timeout ends what was left open.
+func (p *Processor) transactionalID() string {
+	id := p.cfg.Group(p.pc.Role) + "." + p.pc.Instance
+	if p.cfg.Embedded {
+		id += "." + rand.Text()
+	}
+	return id
+}
+
+// pause waits for d or for the end of ctx, whose error it returns.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -3,9 +3,16 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline/throughline/schema/topic"
 )
@@ -40,42 +47,178 @@ type ViewConfig struct {
 // BarrierTimeout bounds a Barrier whose context has no earlier deadline.
 const BarrierTimeout = 2 * time.Second
 
-// View is a local copy of compacted topics in a Pebble store: bounded memory, restartable, exact on demand.
-type View struct{}
-
-// OpenView opens the store, and removes it first where its checkpoint does not fit the topics any more. It reads
-// nothing yet: Run does.
-func OpenView(ctx context.Context, cfg Config, vc ViewConfig, deps Deps) (*View, error) {
-	return nil, errors.ErrUnsupported
+func (c ViewConfig) withDefaults() ViewConfig {
+	if c.CacheBytes == 0 {
+		c.CacheBytes = 16 << 20
+	}
+	if c.MaxAge == 0 {
+		c.MaxAge = topic.TombstoneRetention / 2
+	}
+	return c
 }
 
-// Run follows the topics until ctx ends, and then returns nil. Call it once.
-func (v *View) Run(ctx context.Context) error { return errors.ErrUnsupported }
+// View is a local copy of compacted topics in a Pebble store: bounded memory, restartable, exact on demand.
+type View struct {
+	cfg     Config
+	vc      ViewConfig
+	deps    Deps
+	metrics *viewMetrics
+	client  *kgo.Client
+	db      *pebble.DB
+	topics  map[string]topicMeta
+	tps     []TopicPartition
+	ends    *endRounds
 
-// Ready is nil once the view has been up to date since it was opened.
-func (v *View) Ready() error { return errors.ErrUnsupported }
+	mu sync.Mutex
+	// positions are the next offsets to apply. Everything below is in the store.
+	positions map[TopicPartition]int64
+	// moved is closed and replaced whenever a position has moved, or Run has failed.
+	moved  chan struct{}
+	ready  bool
+	failed error
+}
+
+type viewMetrics struct {
+	records  prometheus.Counter
+	rebuilds *prometheus.CounterVec
+	barriers prometheus.Histogram
+	timeouts prometheus.Counter
+}
+
+func newViewMetrics(reg prometheus.Registerer, name string) *viewMetrics {
+	if reg != nil {
+		reg = prometheus.WrapRegistererWith(prometheus.Labels{"view": name}, reg)
+	}
+	f := promauto.With(reg)
+	return &viewMetrics{
+		records: f.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_stream_view_records_total",
+			Help: "Records applied to the view.",
+		}),
+		rebuilds: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_stream_view_rebuilds_total",
+			Help: "Times the view's store was thrown away at its opening, by reason.",
+		}, []string{"reason"}),
+		barriers: f.NewHistogram(prometheus.HistogramOpts{
+			Name:    "throughline_stream_view_barrier_seconds",
+			Help:    "Time a caller waited until the view had caught up.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 13),
+		}),
+		timeouts: f.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_stream_view_barrier_timeouts_total",
+			Help: "Callers that gave up before the view had caught up.",
+		}),
+	}
+}
+
+// OpenView opens the store, and throws its content away first where its checkpoint does not fit the topics any more.
+// It reads nothing yet: Run does.
+func OpenView(ctx context.Context, cfg Config, vc ViewConfig, deps Deps) (*View, error) {
+	v := &View{
+		cfg: cfg, vc: vc.withDefaults(), deps: deps,
+		positions: map[TopicPartition]int64{},
+		moved:     make(chan struct{}),
+	}
+	v.metrics = newViewMetrics(deps.Reg, vc.Name)
+	isolation := kgo.ReadUncommitted()
+	if vc.ReadCommitted {
+		isolation = kgo.ReadCommitted()
+	}
+	client, err := Open(cfg.with("view-"+vc.Name), deps.Log, deps.Reg,
+		kgo.FetchIsolationLevel(isolation),
+		// Markers take offsets; without them a view would never reach the high watermark of a barrier.
+		kgo.KeepControlRecords(),
+		// A view that cannot go on from where it is has missed something, and must be rebuilt.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		// A broker answers as soon as there is one byte; the wait only bounds how often it is asked in vain.
+		kgo.FetchMaxWait(5*time.Second),
+		kgo.FetchMaxBytes(8<<20),
+		kgo.FetchMaxPartitionBytes(1<<20),
+	)
+	if err != nil {
+		return nil, err
+	}
+	v.client = client
+	if err := v.open(ctx); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("open view %s: %w", vc.Name, err)
+	}
+	return v, nil
+}
+
+func (v *View) open(ctx context.Context) error {
+	cluster, topics, err := describe(ctx, v.client, v.cfg.Topics(v.vc.Topics...))
+	if err != nil {
+		return err
+	}
+	v.topics, v.tps = topics, allPartitions(topics)
+	starts, err := listOffsets(ctx, v.client, atLogStart, v.tps)
+	if err != nil {
+		return err
+	}
+	ends, err := listOffsets(ctx, v.client, atLogEnd, v.tps)
+	if err != nil {
+		return err
+	}
+	v.ends = newEndRounds(v.client, v.tps)
+	return v.openStore(ctx, identity{Version: v.vc.Version, Cluster: cluster, Topics: idsOf(topics)}, starts, ends)
+}
 
 // DB is the store, for reading: take a snapshot or an iterator from it.
-func (v *View) DB() *pebble.DB { return nil }
+func (v *View) DB() *pebble.DB { return v.db }
 
-// Get reads one entry; ok is false where there is none.
-func (v *View) Get(key []byte) (value []byte, ok bool, err error) { return nil, false, errors.ErrUnsupported }
+// Get reads one entry; ok is false where there is none. The value is the caller's.
+func (v *View) Get(key []byte) (value []byte, ok bool, err error) {
+	found, closer, err := v.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read view %s: %w", v.vc.Name, err)
+	}
+	value = slices.Clone(found)
+	if err := closer.Close(); err != nil {
+		return nil, false, fmt.Errorf("read view %s: %w", v.vc.Name, err)
+	}
+	return value, true, nil
+}
 
 // Partitions is the number of partitions of a topic of the view.
-func (v *View) Partitions(t topic.Name) int { return 0 }
+func (v *View) Partitions(t topic.Name) int { return v.topics[v.cfg.Topic(t)].partitions }
 
-// Barrier returns once the view has everything that was in the partitions when it was called; without partitions,
-// in all of them. It waits BarrierTimeout at most and then returns ErrBarrierTimeout.
-func (v *View) Barrier(ctx context.Context, tps ...TopicPartition) error { return errors.ErrUnsupported }
-
-// BarrierKey is Barrier for the partition of a key.
-func (v *View) BarrierKey(ctx context.Context, t topic.Name, key []byte) error { return errors.ErrUnsupported }
-
-// WaitFor returns once the view has the record at o: what a Producer returned.
-func (v *View) WaitFor(ctx context.Context, o Offset) error { return errors.ErrUnsupported }
+// Ready is nil once the view has been up to date since it was opened, and nothing has failed.
+func (v *View) Ready() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case v.failed != nil:
+		return v.failed
+	case !v.ready:
+		return fmt.Errorf("view %s is catching up", v.vc.Name)
+	default:
+		return nil
+	}
+}
 
 // Position is the next offset of a partition that the view will apply.
-func (v *View) Position(tp TopicPartition) int64 { return 0 }
+func (v *View) Position(tp TopicPartition) int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.positions[tp]
+}
+
+// Positions are the next offsets of all partitions.
+func (v *View) Positions() map[TopicPartition]int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return maps.Clone(v.positions)
+}
 
 // Close closes the store. Run must have returned.
-func (v *View) Close() error { return errors.ErrUnsupported }
+func (v *View) Close() error {
+	v.client.Close()
+	if err := v.db.Close(); err != nil {
+		return fmt.Errorf("close view %s: %w", v.vc.Name, err)
+	}
+	return nil
+}
