@@ -1,0 +1,19 @@
+package query
+
+import (
+	"net/http"
+
+	"github.com/throughline/throughline/schema/web"
+	"github.com/throughline/throughline/schema/workspace"
+)
+
+// routes lists every route of the service. All are reads, and all need the scope read.
+func (s *Service) routes() *web.Router {
+	router := web.NewRouter(web.Options{Log: s.deps.Log, Registerer: s.deps.Reg})
+	reads := router.With(func(next web.Handler) web.Handler { return s.deps.Require(workspace.Read, next) })
+	reads.Handle(http.MethodGet, "/v1/timeline/{objectType}/{objectId}", s.timeline)
+	reads.Handle(http.MethodGet, "/v1/event-log", s.eventLog)
+	reads.Handle(http.MethodGet, "/v1/event-log/{id}", s.eventLogEntry)
+	reads.Handle(http.MethodGet, "/v1/event-names", s.eventNames)
+	return router
+}

@@ -1,0 +1,162 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/throughline/throughline/schema/position"
+	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/table"
+	"github.com/throughline/throughline/schema/topic"
+)
+
+// linkGroup is the consumer group of link, which turns submissions into events and rejections.
+const linkGroup = "link"
+
+// maxPositions bounds how many positions one read may name. A session that wrote more than that has them merged by time:
+// only the newest of a partition counts.
+const maxPositions = 32
+
+// route says over which hops a write comes to the rows that a read shows.
+type route struct {
+	// table is what is read.
+	table string
+	// outputs are the topics that link writes and the table's projector reads, in the partition of the submission.
+	outputs []topic.Name
+	// scattered are topics of that kind with a partitioning of their own.
+	scattered []topic.Name
+	// objects says that the read shows names of objects.
+	objects bool
+}
+
+func timelineRoute() route {
+	return route{table: table.Timeline, outputs: []topic.Name{topic.Events}, objects: true}
+}
+
+func eventLogRoute() route {
+	return route{
+		table: table.EventLog, outputs: []topic.Name{topic.Events, topic.Rejections}, scattered: []topic.Name{topic.DeadLetters},
+	}
+}
+
+func eventNamesRoute() route {
+	return route{table: table.EventLog, outputs: []topic.Name{topic.Events}}
+}
+
+// await returns once the read would show the writes that the positions cover. It waits for as long as the configuration
+// says in all, and then answers that it could not.
+func (b *backend) await(ctx context.Context, workspace string, texts []string, r route) error {
+	covered, err := parsePositions(texts, workspace)
+	if err != nil {
+		return err
+	}
+	if covered.Empty() {
+		return nil
+	}
+	start := time.Now()
+	limited, cancel := context.WithTimeout(ctx, b.positionTimeout)
+	defer cancel()
+	err = b.reach(limited, covered, r)
+	b.metrics.waited(r.table, time.Since(start), err)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return err // the client has gone, and the router knows
+	case errors.Is(err, context.DeadlineExceeded):
+		return problem.New(problem.PositionNotReached, "").WithRetryAfter(retryAfter).WithCause(err)
+	default:
+		return problem.Busy("The progress of the position cannot be read now.", retryAfter).WithCause(err)
+	}
+}
+
+func parsePositions(texts []string, workspace string) (position.Position, error) {
+	var covered position.Position
+	if len(texts) > maxPositions {
+		return covered, problem.Newf(problem.BadPosition, "A read may name %d positions.", maxPositions)
+	}
+	for _, text := range texts {
+		p, err := position.Parse(text, workspace)
+		if err != nil {
+			return covered, problem.New(problem.BadPosition, "").WithCause(err)
+		}
+		covered.Merge(p)
+	}
+	return covered, nil
+}
+
+// reach follows the writes hop by hop. After each hop the high watermark of the next topic is taken: what the hop wrote
+// stands below it.
+func (b *backend) reach(ctx context.Context, covered position.Position, r route) error {
+	touched := make(map[int32]bool)
+	pending := false
+	for _, e := range covered.Entries() {
+		switch e.Topic {
+		case topic.Submissions:
+			touched[e.Partition] = true
+			pending = pending || e.Pending
+			if err := b.committed(ctx, linkGroup, topic.Submissions, e.Partition, e.Offset+1); err != nil {
+				return err
+			}
+		case topic.Objects:
+			if !r.objects {
+				continue
+			}
+			if err := b.committed(ctx, table.Group(table.Objects), topic.Objects, e.Partition, e.Offset+1); err != nil {
+				return err
+			}
+		default: // nothing that a read shows depends on it
+		}
+	}
+	if len(touched) == 0 {
+		return nil
+	}
+	all := func(int32) bool { return true }
+	which := func(p int32) bool { return touched[p] }
+	if pending {
+		// Link may have sent the submission on to the partition of its primary object, from where it comes by again.
+		if err := b.passed(ctx, linkGroup, topic.Submissions, all); err != nil {
+			return err
+		}
+		which = all
+	}
+	for _, t := range r.outputs {
+		if err := b.passed(ctx, table.Group(r.table), t, which); err != nil {
+			return err
+		}
+	}
+	for _, t := range r.scattered {
+		if err := b.passed(ctx, table.Group(r.table), t, all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passed waits until a group is past what some partitions of a topic have now.
+func (b *backend) passed(ctx context.Context, group string, t topic.Name, which func(partition int32) bool) error {
+	ends, err := b.watch.EndOffsets(ctx, t)
+	if err != nil {
+		return fmt.Errorf("read end of %s: %w", t, err)
+	}
+	for partition, end := range ends {
+		if end == 0 || !which(partition) {
+			continue
+		}
+		if err := b.committed(ctx, group, t, partition, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *backend) committed(ctx context.Context, group string, t topic.Name, partition int32, next int64) error {
+	tp := stream.TopicPartition{Topic: b.kafka.Topic(t), Partition: partition}
+	if err := b.watch.WaitCommitted(ctx, group, tp, next); err != nil {
+		return fmt.Errorf("wait for group %s on %s: %w", group, tp, err)
+	}
+	return nil
+}
