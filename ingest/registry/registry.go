@@ -124,12 +124,10 @@ func (r *Registry) Ready(context.Context) error {
 // brokers and one wait. It answers ErrBehind after the configured timeout.
 func (r *Registry) Barrier(ctx context.Context) error { return r.barrier(ctx) }
 
-// WaitFor returns once the view has applied the record at this place of one of its topics. It answers ErrBehind when
-// the context's deadline or the configured timeout passes first, whichever is earlier.
+// WaitFor returns once the view has applied the record at this place of one of its topics: what a Producer returned, or
+// what a position names. It waits as long as the context lets it, and then answers ErrBehind.
 func (r *Registry) WaitFor(ctx context.Context, at stream.Offset) error {
-	limited, cancel := context.WithTimeout(ctx, r.cfg.BarrierTimeout)
-	defer cancel()
-	return r.behind(ctx, r.view.WaitFor(limited, at))
+	return r.behind(ctx, r.view.WaitFor(ctx, at))
 }
 
 // barrier is Barrier for some partitions; none means all.

@@ -1,0 +1,135 @@
+package ingest
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/throughline/throughline/ingest/registry"
+	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/position"
+	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
+	"github.com/throughline/throughline/schema/web"
+	"github.com/throughline/throughline/schema/workspace"
+)
+
+// retryAfter is when a client that found us busy should come back.
+const retryAfter = time.Second
+
+// The routes' variables.
+const (
+	typeVar      = "objectType"
+	idVar        = "objectId"
+	workspaceVar = "workspaceId"
+	keyVar       = "keyId"
+)
+
+// routes adds every route of the write side.
+func (s *Service) routes() {
+	type scoped struct {
+		method, template string
+		scope            workspace.Scope
+		handler          web.Handler
+	}
+	for _, r := range []scoped{
+		{http.MethodPost, "/v1/events", workspace.EventsWrite, s.postEvent},
+		{http.MethodGet, "/v1/objects", workspace.Read, s.listObjects},
+		{http.MethodGet, "/v1/objects/{objectType}/{objectId}", workspace.Read, s.getObject},
+		{http.MethodPut, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, s.putObject},
+		{http.MethodPatch, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, s.patchObject},
+		{http.MethodDelete, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, s.deleteObject},
+	} {
+		s.router.Handle(r.method, r.template, s.access.Require(r.scope, s.bounded(r.handler)))
+	}
+	operator := func(h web.Handler) web.Handler { return s.access.RequireOperator(s.bounded(h)) }
+	s.router.Handle(http.MethodGet, "/v1/workspaces", operator(s.listWorkspaces))
+	s.router.Handle(http.MethodPut, "/v1/workspaces/{workspaceId}", operator(s.putWorkspace))
+	admin := func(h web.Handler) web.Handler { return s.access.RequireAdmin(workspaceVar, s.bounded(h)) }
+	s.router.Handle(http.MethodGet, "/v1/workspaces/{workspaceId}", admin(s.getWorkspace))
+	s.router.Handle(http.MethodGet, "/v1/workspaces/{workspaceId}/api-keys", admin(s.listKeys))
+	s.router.Handle(http.MethodPost, "/v1/workspaces/{workspaceId}/api-keys", admin(s.postKey))
+	s.router.Handle(http.MethodGet, "/v1/workspaces/{workspaceId}/api-keys/{keyId}", admin(s.getKey))
+	s.router.Handle(http.MethodDelete, "/v1/workspaces/{workspaceId}/api-keys/{keyId}", admin(s.deleteKey))
+}
+
+// bounded refuses what is more than the process can hold. It stands behind the check of the key, so that nobody without
+// one takes a place.
+func (s *Service) bounded(next web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+			return next(w, r)
+		default:
+			return problem.Busy("Too many requests are being worked on.", retryAfter)
+		}
+	}
+}
+
+// pathRef reads the object that a path names.
+func pathRef(r *http.Request) (object.Ref, error) {
+	name, err := web.PathVar(r, typeVar, func(v string) error {
+		_, err := object.ParseType(v)
+		return err
+	})
+	if err != nil {
+		return object.Ref{}, err
+	}
+	t, err := object.ParseType(name)
+	if err != nil {
+		return object.Ref{}, err
+	}
+	id, err := web.PathVar(r, idVar, object.ValidateID)
+	return object.Ref{Type: t, ID: id}, err
+}
+
+// faults turns broken rules into a 422, or nil.
+func faults(broken []object.Violation) *problem.Problem {
+	if len(broken) == 0 {
+		return nil
+	}
+	out := make([]problem.Fault, len(broken))
+	for i, v := range broken {
+		out[i] = problem.At(v.Pointer, v.Detail)
+	}
+	return problem.Invalid(out...)
+}
+
+// unavailable turns what the log or the registry could not do into a 503 that says when to come back. Everything else is
+// returned as it is.
+func unavailable(err error) error {
+	switch {
+	case errors.Is(err, registry.ErrBehind):
+		return problem.Busy("The registry of objects has not caught up; nothing was done.", retryAfter).WithCause(err)
+	case errors.Is(err, stream.ErrOverloaded):
+		return problem.Busy("Too much is waiting to be written; nothing was done.", retryAfter).WithCause(err)
+	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, stream.ErrBarrierTimeout):
+		return problem.Busy("The log did not acknowledge in time; the request may have been accepted. Repeat it with the same id.",
+			retryAfter).WithCause(err)
+	default:
+		return err
+	}
+}
+
+// at is the position of one record.
+func at(name topic.Name, o stream.Offset, pending bool) position.Position {
+	var p position.Position
+	p.Add(position.Entry{Topic: name, Partition: o.Partition, Offset: o.Offset, Pending: pending})
+	return p
+}
+
+// prefers reads the Prefer header (RFC 7240).
+func prefers(r *http.Request, preference string) bool {
+	for _, line := range r.Header.Values("Prefer") {
+		for item := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(name), preference) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,30 @@
+package ingest
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	events   *prometheus.CounterVec
+	refusals *prometheus.CounterVec
+	objects  *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	return &metrics{
+		events: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_ingest_events_total",
+			Help: "Events posted, by outcome: linked, pending, not_found, invalid, unavailable.",
+		}, []string{"outcome"}),
+		refusals: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_ingest_refusals_total",
+			Help: "Refusals for the event log, by outcome: logged, dropped (the buffer was full), failed (the log did not take it).",
+		}, []string{"outcome"}),
+		objects: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_ingest_object_writes_total",
+			Help: "Writes of objects, by operation: put, patch, delete.",
+		}, []string{"operation"}),
+	}
+}

@@ -1,0 +1,92 @@
+// Package ingest is the write side of Throughline: the HTTP edge, which makes a request durable before it answers. The
+// edge resolves objects in the registry (package registry); what it accepted is linked by package link.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/throughline/throughline/ingest/registry"
+	"github.com/throughline/throughline/schema/access"
+	"github.com/throughline/throughline/schema/seal"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
+	"github.com/throughline/throughline/schema/web"
+)
+
+// Deps is what the edge works with. The registry, the access view and the producer are opened, run and closed by the
+// caller, because other services of the process share them.
+type Deps struct {
+	Kafka    stream.Config
+	Producer *stream.Producer
+	Registry *registry.Registry
+	Access   *access.Access
+	Master   *seal.Master
+	Log      *slog.Logger
+	Reg      prometheus.Registerer
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Service is the edge.
+type Service struct {
+	cfg      Config
+	kafka    stream.Config
+	producer *stream.Producer
+	registry *registry.Registry
+	access   *access.Access
+	master   *seal.Master
+	log      *slog.Logger
+	metrics  *metrics
+	now      func() time.Time
+	slots    chan struct{}
+	locks    *locks
+	refusals chan *stream.Record
+	router   *web.Router
+}
+
+// New checks the configuration and builds the edge. It does no I/O.
+func New(cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure ingest: %w", err)
+	}
+	if deps.Producer == nil || deps.Registry == nil || deps.Access == nil || deps.Master == nil {
+		return nil, errors.New("configure ingest: producer, registry, access and master key are needed")
+	}
+	s := &Service{
+		cfg: cfg, kafka: deps.Kafka, producer: deps.Producer, registry: deps.Registry, access: deps.Access,
+		master: deps.Master, log: deps.Log, metrics: newMetrics(deps.Reg), now: deps.Now,
+		slots: make(chan struct{}, cfg.MaxInFlight), locks: newLocks(), refusals: make(chan *stream.Record, cfg.RefusalBuffer),
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.router = web.NewRouter(web.Options{
+		Log: deps.Log,
+		// Several services may have a router on one registry.
+		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": "ingest"}, deps.Reg),
+	})
+	s.routes()
+	return s, nil
+}
+
+// Handler answers the routes of the write side.
+func (s *Service) Handler() http.Handler { return s.router }
+
+// Ready says why the edge cannot answer yet; it is nil once it can. It fits run.Readiness.
+func (s *Service) Ready(ctx context.Context) error {
+	return errors.Join(s.registry.Ready(ctx), s.access.Ready(ctx), s.producer.Ping(ctx))
+}
+
+// Run writes refusals to the log until the context ends, then those that still wait. Requests are answered whether it runs
+// or not.
+func (s *Service) Run(ctx context.Context) error { return s.logRefusals(ctx) }
+
+// topics of records, by their full names.
+func (s *Service) topic(name topic.Name) string { return s.kafka.Topic(name) }

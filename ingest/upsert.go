@@ -1,0 +1,169 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/throughline/throughline/ingest/registry"
+	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/seal"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
+)
+
+// visibleTimeout is how long a write of an object waits until this edge sees it. The write is durable by then.
+const visibleTimeout = 2 * time.Second
+
+// change makes the next state of an object of the record it has now, which is nil where there is none.
+type change func(ctx context.Context, now *object.Record) (*object.Object, error)
+
+// store replaces an object: under its lock, on a view that has everything written before. externalID is the one that the
+// change is going to take, or empty: it is locked too, so that two objects that want it here cannot both have it.
+func (s *Service) store(ctx context.Context, workspace string, ref object.Ref, externalID string, next change) (stream.Offset, error) {
+	release, err := s.locks.acquire(ctx, lockNames(workspace, ref, externalID)...)
+	if err != nil {
+		return stream.Offset{}, err
+	}
+	defer release()
+	if err := s.registry.Barrier(ctx); err != nil {
+		return stream.Offset{}, unavailable(err)
+	}
+	rec, _, err := s.registry.Object(workspace, ref)
+	if err != nil {
+		return stream.Offset{}, err
+	}
+	o, err := next(ctx, rec)
+	if err != nil {
+		return stream.Offset{}, err
+	}
+	if err := s.free(workspace, o); err != nil {
+		return stream.Offset{}, err
+	}
+	keyID, key, err := s.dataKey(ctx, workspace, ref)
+	if err != nil {
+		return stream.Offset{}, err
+	}
+	value, err := s.sealed(workspace, o, keyID, key)
+	if err != nil {
+		return stream.Offset{}, err
+	}
+	return s.write(ctx, workspace, ref, value)
+}
+
+// drop writes the tombstone of an object. Its data keys stay: what was linked to it stays readable.
+func (s *Service) drop(ctx context.Context, workspace string, ref object.Ref) (stream.Offset, error) {
+	release, err := s.locks.acquire(ctx, lockNames(workspace, ref, "")...)
+	if err != nil {
+		return stream.Offset{}, err
+	}
+	defer release()
+	return s.write(ctx, workspace, ref, nil)
+}
+
+func lockNames(workspace string, ref object.Ref, externalID string) []string {
+	names := []string{string(topic.Key(workspace, string(ref.Type), ref.ID))}
+	if externalID != "" {
+		names = append(names, string(topic.Key(workspace, string(ref.Type), "ext", externalID)))
+	}
+	return names
+}
+
+// free refuses an external id that another object holds.
+func (s *Service) free(workspace string, o *object.Object) error {
+	if o.ExternalID == "" {
+		return nil
+	}
+	owners, err := s.registry.ByExternal(workspace, o.Type, s.master.ExternalToken(workspace, o.Type, o.ExternalID))
+	if err != nil {
+		return err
+	}
+	if len(owners) == 0 || owners[0].ID == o.ID {
+		return nil
+	}
+	p := problem.Newf(problem.Conflict, "The externalId %q is held by the %s %q.", o.ExternalID, o.Type, owners[0].ID)
+	p.Errors = []problem.Fault{problem.Atf("/externalId", "is held by the %s %q", o.Type, owners[0].ID)}
+	return p.WithExtra("objectType", o.Type).WithExtra("objectId", owners[0].ID)
+}
+
+// dataKey is the newest data key of an object, or a new one. The record of a new one is acknowledged before it seals
+// anything, so that nobody meets a sealed record whose key is not in the log.
+func (s *Service) dataKey(ctx context.Context, workspace string, ref object.Ref) (string, *seal.DataKey, error) {
+	id, key, err := s.registry.CurrentKey(workspace, ref)
+	if !errors.Is(err, registry.ErrErased) {
+		return id, key, err
+	}
+	now := s.now()
+	rec, key, err := s.master.NewKey(workspace, ref, now)
+	if err != nil {
+		return "", nil, err
+	}
+	value, err := json.Marshal(rec)
+	if err != nil {
+		return "", nil, fmt.Errorf("encode data key: %w", err)
+	}
+	_, err = s.producer.Produce(ctx, &stream.Record{
+		Topic: s.topic(topic.SubjectKeys), Key: topic.Key(workspace, string(ref.Type), ref.ID, rec.ID), Value: value, Timestamp: now,
+		Headers: stream.Headers(topic.Envelope{ID: rec.ID, Type: topic.TypeSubjectKey, Workspace: workspace, Time: now}.Headers()),
+	})
+	if err != nil {
+		return "", nil, unavailable(err)
+	}
+	return rec.ID, key, nil
+}
+
+// sealed is the record's value of an object: what identifies and links it in the clear, what is personal sealed.
+func (s *Service) sealed(workspace string, o *object.Object, keyID string, key *seal.DataKey) ([]byte, error) {
+	rec := &object.Record{
+		Version: object.RecordVersion, Workspace: workspace, Type: o.Type, ID: o.ID,
+		UpdatedAt: s.now().UTC().Truncate(time.Millisecond), KeyID: keyID,
+	}
+	p := object.Personal{ExternalID: o.ExternalID, Name: o.Name, Attributes: string(o.Attributes)}
+	if o.ExternalID != "" {
+		rec.ExternalToken = s.master.ExternalToken(workspace, o.Type, o.ExternalID)
+	}
+	for i, l := range o.Relations {
+		rel := object.Relation{Type: l.Type, ID: l.ID}
+		if l.ExternalID != "" {
+			rel.ExternalToken = s.master.ExternalToken(workspace, l.Type, l.ExternalID)
+			if p.RelationExternalIDs == nil {
+				p.RelationExternalIDs = make([]string, len(o.Relations))
+			}
+			p.RelationExternalIDs[i] = l.ExternalID
+		}
+		rec.Relations = append(rec.Relations, rel)
+	}
+	plain, err := json.Marshal(&p)
+	if err != nil {
+		return nil, fmt.Errorf("encode object: %w", err)
+	}
+	rec.Sealed = key.Seal(plain, rec.AdditionalData())
+	value, err := json.Marshal(rec)
+	if err != nil {
+		return nil, fmt.Errorf("encode object: %w", err)
+	}
+	return value, nil
+}
+
+// write appends the record of an object, nil for a tombstone, and waits until this edge sees it.
+func (s *Service) write(ctx context.Context, workspace string, ref object.Ref, value []byte) (stream.Offset, error) {
+	now := s.now()
+	offsets, err := s.producer.Produce(ctx, &stream.Record{
+		Topic: s.topic(topic.Objects), Key: topic.Key(workspace, string(ref.Type), ref.ID), Value: value, Timestamp: now,
+		Headers: stream.Headers(topic.Envelope{ID: newID(), Type: topic.TypeObject, Workspace: workspace, Time: now}.Headers()),
+	})
+	if err != nil {
+		return stream.Offset{}, unavailable(err)
+	}
+	wait, cancel := context.WithTimeout(ctx, visibleTimeout)
+	defer cancel()
+	if err := s.registry.WaitFor(wait, offsets[0]); err != nil {
+		// It is durable, so the answer is yes; whoever needs to read it waits by position or by a barrier.
+		s.log.WarnContext(ctx, "write not visible yet", slog.String("error", err.Error()))
+	}
+	return offsets[0], nil
+}
