@@ -218,9 +218,9 @@ func CommitInitialOffsets(ctx context.Context, cfg Config, deps Deps, group stri
 	admin := kadm.NewClient(client)
 	full, names := cfg.Group(group), cfg.Topics(topics...)
 
-	committed, err := admin.FetchOffsets(kadm.RequireStable(ctx), full)
+	committed, err := fetchCommitted(ctx, admin, full)
 	if err != nil {
-		return fmt.Errorf("fetch offsets of group %s: %w", full, err)
+		return err
 	}
 	starts, err := admin.ListStartOffsets(ctx, names...)
 	if err != nil {
@@ -243,4 +243,23 @@ func CommitInitialOffsets(ctx context.Context, cfg Config, deps Deps, group stri
 		return fmt.Errorf("commit first offsets of group %s: %w", full, err)
 	}
 	return nil
+}
+
+// fetchCommitted is patient with a cluster that has just been started: its first group makes it create the topic that
+// groups live in. A group that nobody has heard of has committed nothing.
+func fetchCommitted(ctx context.Context, admin *kadm.Client, group string) (kadm.OffsetResponses, error) {
+	for tries := 1; ; tries++ {
+		committed, err := admin.FetchOffsets(kadm.RequireStable(ctx), group)
+		switch {
+		case err == nil:
+			return committed, nil
+		case errors.Is(err, kerr.GroupIDNotFound):
+			return nil, nil
+		case !kerr.IsRetriable(err):
+			return nil, fmt.Errorf("fetch offsets of group %s: %w", group, err)
+		}
+		if ended := pause(ctx, backoff(tries)); ended != nil {
+			return nil, fmt.Errorf("fetch offsets of group %s: %w", group, errors.Join(ended, err))
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline/throughline/schema/topic"
@@ -135,6 +136,9 @@ func (w *OffsetWatch) round(ctx context.Context, groups []string) {
 // commit is left out.
 func (w *OffsetWatch) Committed(ctx context.Context, group string, t topic.Name) (map[int32]int64, error) {
 	resp, err := w.admin.FetchOffsets(ctx, w.cfg.Group(group))
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return map[int32]int64{}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch offsets of group %s: %w", w.cfg.Group(group), err)
 	}
