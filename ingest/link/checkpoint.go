@@ -1,0 +1,107 @@
+package link
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// storeForm is the version of the form of the store; what another version wrote is rebuilt from the log.
+const storeForm = 1
+
+// checkpoint says up to where in the log a partition's entries are complete. It is written with them in one batch.
+type checkpoint struct {
+	Form int `json:"form"`
+	// Topics are the ids of submissions, events and rejections: a topic that was made anew makes the entries void.
+	Topics [3][16]byte `json:"topics"`
+	// Input: every submission below this offset is answered.
+	Input int64 `json:"input"`
+	// Events and Rejections are the next offsets to read of the partition's outputs.
+	Events     int64 `json:"events"`
+	Rejections int64 `json:"rejections"`
+	// Entries counts the window's entries.
+	Entries int `json:"entries"`
+}
+
+func (c *checkpoint) put(b *pebble.Batch, p int32) error {
+	value, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encode checkpoint: %w", err)
+	}
+	if err := b.Set(prefix(spaceCheckpoint, p), value, nil); err != nil {
+		return fmt.Errorf("write checkpoint: %w", err)
+	}
+	return nil
+}
+
+// readCheckpoint answers a zero checkpoint where the store has none of this form.
+func readCheckpoint(db *pebble.DB, p int32) (checkpoint, error) {
+	value, closer, err := db.Get(prefix(spaceCheckpoint, p))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return checkpoint{}, nil
+	}
+	if err != nil {
+		return checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
+	}
+	var c checkpoint
+	err = errors.Join(json.Unmarshal(value, &c), closer.Close())
+	if err != nil {
+		return checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
+	}
+	if c.Form != storeForm {
+		return checkpoint{}, nil
+	}
+	return c, nil
+}
+
+// begin throws everything away that the store has of a partition and writes a first checkpoint.
+func begin(db *pebble.DB, p int32, c checkpoint) error {
+	b := db.NewBatch()
+	err := errors.Join(
+		b.DeleteRange(prefix(spaceEntry, p), prefix(spaceEntry, p+1), nil),
+		b.DeleteRange(prefix(spaceTime, p), prefix(spaceTime, p+1), nil),
+		c.put(b, p),
+	)
+	if err == nil {
+		err = b.Commit(pebble.NoSync)
+	}
+	if err != nil {
+		return fmt.Errorf("begin window of partition %d: %w", p, err)
+	}
+	return nil
+}
+
+// The spaces of the store. Every key begins with its space and the partition.
+const (
+	spaceCheckpoint byte = 'c' // → checkpoint
+	spaceEntry      byte = 'e' // identity → seen
+	spaceTime       byte = 't' // time, identity → nothing: the entries by age
+)
+
+func prefix(space byte, p int32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{space}, uint32(p))
+}
+
+func entryKey(p int32, id identity) []byte { return append(prefix(spaceEntry, p), id[:]...) }
+
+// timeKey sorts by time. Times of receipt are never before 1970, see receivedAt.
+func timeKey(p int32, at time.Time, id identity) []byte {
+	return append(binary.BigEndian.AppendUint64(prefix(spaceTime, p), uint64(at.UnixMilli())), id[:]...)
+}
+
+func decodeTimeKey(key []byte) (time.Time, identity) {
+	ms := binary.BigEndian.Uint64(key[5:])
+	return time.UnixMilli(int64(ms)).UTC(), identity(key[13:])
+}
+
+func encodeSeen(s seen) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(s.at.UnixMilli())), s.digest[:]...)
+}
+
+func decodeSeen(value []byte) seen {
+	return seen{time.UnixMilli(int64(binary.BigEndian.Uint64(value))).UTC(), [16]byte(value[8:])}
+}

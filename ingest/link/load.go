@@ -1,0 +1,189 @@
+package link
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
+)
+
+const (
+	// loadBatch is after how many events a load writes what it has read, to bound its memory.
+	loadBatch = 10_000
+	// catchUp is how many records a checkpoint may be behind before it is worth asking where the window begins.
+	catchUp = 100_000
+	// tail is how many records of a log's end are looked at first for its last event.
+	tail = 64
+	// tailOfRejections is how many rejections are read where there is no checkpoint: more than one transaction writes.
+	tailOfRejections = 20_000
+)
+
+// Load implements stream.Handler. The window is what the partition's events of the last day say. The store has them up to
+// its checkpoint, so only what is newer is read; without a checkpoint, or with one of another log, a day is read.
+//
+// Load moves no offset of the checkpoint forward. That would part the entries from the answered inputs that the reader
+// notes on the way, which are known to be complete only when the next transaction commits.
+func (h *handler) Load(ctx context.Context, p int32, out *stream.OutputReader) error {
+	h.window.disown(p)
+	if h.partitions = out.Partitions(topic.Submissions); h.partitions == 0 {
+		return errNoPartitions
+	}
+	c, err := readCheckpoint(h.window.db, p)
+	if err != nil {
+		return err
+	}
+	if !h.fits(c, out) {
+		c, err = h.begin(ctx, p, out)
+		if err != nil {
+			return err
+		}
+	}
+	h.window.own(p, c)
+	out.Answered(c.Input)
+	from := c.Events
+	if _, end := out.Bounds(topic.Events); end-from > catchUp {
+		dayAgo, err := h.windowStart(ctx, out)
+		if err != nil {
+			return err
+		}
+		from = max(from, dayAgo)
+	}
+	read := 0
+	_, err = out.Read(ctx, topic.Events, from, func(r *stream.Record) error {
+		if err := h.replay(ctx, p, r); err != nil {
+			return err
+		}
+		if read++; read%loadBatch == 0 {
+			return h.window.commit(p, func(*checkpoint) {})
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load window: %w", err)
+	}
+	// The rejections hold nothing for the window; they tell the reader which inputs they answer.
+	if _, err := out.Read(ctx, topic.Rejections, c.Rejections, func(*stream.Record) error { return nil }); err != nil {
+		return fmt.Errorf("load rejections: %w", err)
+	}
+	if err := h.window.commit(p, func(*checkpoint) {}); err != nil {
+		return err
+	}
+	h.log.DebugContext(ctx, "window loaded", "partition", p, "from", from, "events_read", read,
+		"window_entries", h.window.parts[p].checkpoint.Entries)
+	return nil
+}
+
+// fits says whether a checkpoint belongs to the log that is there.
+func (h *handler) fits(c checkpoint, out *stream.OutputReader) bool {
+	start, end := out.Bounds(topic.Events)
+	return c.Form == storeForm && c.Topics == h.topics(out) && start <= c.Events && c.Events <= end
+}
+
+func (h *handler) topics(out *stream.OutputReader) [3][16]byte {
+	return [3][16]byte{out.TopicID(topic.Submissions), out.TopicID(topic.Events), out.TopicID(topic.Rejections)}
+}
+
+// begin starts a partition's window anew, from a day before its last event.
+func (h *handler) begin(ctx context.Context, p int32, out *stream.OutputReader) (checkpoint, error) {
+	from, err := h.windowStart(ctx, out)
+	if err != nil {
+		return checkpoint{}, err
+	}
+	c := checkpoint{Form: storeForm, Topics: h.topics(out), Events: from}
+	// The rejections tell which submissions are answered beyond the group's position: those of the last transaction.
+	_, end := out.Bounds(topic.Rejections)
+	c.Rejections = max(0, end-tailOfRejections)
+	h.log.InfoContext(ctx, "window begins anew", "partition", p, "from", from)
+	return c, begin(h.window.db, p, c)
+}
+
+// windowStart is the offset from which events can hold entries of the window. The window is counted from the last event
+// and not from the clock: after link has stood still for days, it goes on where it was.
+func (h *handler) windowStart(ctx context.Context, out *stream.OutputReader) (int64, error) {
+	last, err := h.lastEvent(ctx, out)
+	if err != nil {
+		return 0, err
+	}
+	start, _ := out.Bounds(topic.Events)
+	if last.IsZero() {
+		return start, nil
+	}
+	// An event is written after it was received, so what was received within the window is not written before it.
+	from, err := out.OffsetAt(ctx, topic.Events, last.Add(-Window))
+	if err != nil {
+		return 0, fmt.Errorf("find start of window: %w", err)
+	}
+	return max(start, from), nil
+}
+
+// lastEvent is when the last event of the partition was received, or, where that is more than a day before it was
+// written, a day before it was written: a bound on what a wrong time of receipt can make us read. It is zero where there
+// is no event.
+func (h *handler) lastEvent(ctx context.Context, out *stream.OutputReader) (time.Time, error) {
+	start, end := out.Bounds(topic.Events)
+	for n := int64(tail); ; n *= 16 {
+		from := max(start, end-n)
+		var last time.Time
+		_, err := out.Read(ctx, topic.Events, from, func(r *stream.Record) error {
+			last = r.Timestamp.Add(-Window)
+			var head eventHead
+			if json.Unmarshal(r.Value, &head) == nil && head.ReceivedAt.After(last) {
+				last = head.ReceivedAt.Time
+			}
+			return nil
+		})
+		if err != nil {
+			return time.Time{}, fmt.Errorf("find last event: %w", err)
+		}
+		if !last.IsZero() || from == start {
+			return last, nil
+		}
+	}
+}
+
+// eventHead is what a window needs of an event.
+type eventHead struct {
+	ID         string      `json:"id"`
+	Workspace  string      `json:"workspace"`
+	Type       object.Type `json:"objectType"`
+	ObjectID   string      `json:"objectId"`
+	ReceivedAt event.Time  `json:"receivedAt"`
+}
+
+// replay notes an event that is in the log already.
+func (h *handler) replay(ctx context.Context, p int32, r *stream.Record) error {
+	var head eventHead
+	if err := json.Unmarshal(r.Value, &head); err != nil || head.ID == "" || head.ReceivedAt.Before(time.UnixMilli(0)) {
+		// Nothing of ours: link alone writes here. It is of no use to the window and must not stop it.
+		h.log.WarnContext(ctx, "event in the log cannot be read", "partition", p, "offset", r.Offset, "error", err)
+		return nil
+	}
+	s := seen{at: head.ReceivedAt.Time}
+	if text, ok := stream.HeaderValue(r, topic.HeaderDigest); ok {
+		if b, err := hex.DecodeString(text); err == nil && len(b) == len(s.digest) {
+			s.digest = [16]byte(b)
+		}
+	}
+	id := identify(head.Workspace, object.Ref{Type: head.Type, ID: head.ObjectID}, head.ID)
+	first, known, err := h.window.find(p, id)
+	if err != nil {
+		return err
+	}
+	if known && first.covers(s.at) {
+		h.window.observe(p, s.at)
+		return nil
+	}
+	return h.window.add(p, id, s)
+}
+
+var _ stream.Handler = (*handler)(nil)
+
+// errNoPartitions says that keys cannot be placed.
+var errNoPartitions = errors.New("topic submissions has no partitions")

@@ -1,0 +1,229 @@
+package link
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/throughline/throughline/schema/object"
+)
+
+// Window is how long after its first submission an event's repeat is recognised, by the times of receipt of both.
+const Window = 24 * time.Hour
+
+// identity is a hash of what identifies an event: workspace, primary object, id. A collision of 24 bytes of SHA-256 is
+// out of reach even for who chooses the ids.
+type identity [24]byte
+
+func identify(workspace string, primary object.Ref, id string) identity {
+	h := sha256.New()
+	var n [4]byte
+	for _, part := range []string{workspace, string(primary.Type), primary.ID, id} {
+		binary.BigEndian.PutUint32(n[:], uint32(len(part)))
+		h.Write(n[:])
+		h.Write([]byte(part))
+	}
+	return identity(h.Sum(nil)[:24])
+}
+
+// seen is what the window knows of an event: when it was received, and a digest of its content (zero where that is not
+// known).
+type seen struct {
+	at     time.Time
+	digest [16]byte
+}
+
+// covers says whether something received at t falls in the window that the event began. A time before its own does
+// too: two edges' clocks differ, and a forwarded submission comes later than it was received.
+func (s seen) covers(t time.Time) bool { return t.Sub(s.at) <= Window }
+
+// window remembers the events of the last day by partition, on disk, so that a repeat is dropped. It changes in two
+// steps: add works on an overlay that find sees, commit writes it together with the checkpoint, discard drops it.
+// It is used from one goroutine.
+type window struct {
+	db         *pebble.DB
+	maxEntries int
+	metrics    *metrics
+	now        func() time.Time
+	parts      map[int32]*partition
+}
+
+type partition struct {
+	checkpoint checkpoint
+	overlay    map[identity]change
+	// earliest is the earliest receipt in the overlay, by which old entries are dropped.
+	earliest time.Time
+}
+
+// change is an entry of the overlay; replaces is the time under which the store has the identity already, or zero.
+type change struct {
+	seen
+
+	replaces time.Time
+}
+
+func newWindow(db *pebble.DB, maxEntries int, m *metrics) *window {
+	return &window{db: db, maxEntries: maxEntries, metrics: m, now: time.Now, parts: map[int32]*partition{}}
+}
+
+// own begins to keep a partition, from the checkpoint that the store has of it.
+func (w *window) own(p int32, c checkpoint) {
+	w.parts[p] = &partition{checkpoint: c, overlay: map[identity]change{}}
+}
+
+// find looks an event up; it sees what add has noted.
+func (w *window) find(p int32, id identity) (seen, bool, error) {
+	if c, ok := w.parts[p].overlay[id]; ok {
+		return c.seen, true, nil
+	}
+	return w.stored(p, id)
+}
+
+func (w *window) stored(p int32, id identity) (seen, bool, error) {
+	value, closer, err := w.db.Get(entryKey(p, id))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return seen{}, false, nil
+	}
+	if err != nil {
+		return seen{}, false, fmt.Errorf("read window: %w", err)
+	}
+	s := decodeSeen(value)
+	if err := closer.Close(); err != nil {
+		return seen{}, false, fmt.Errorf("read window: %w", err)
+	}
+	return s, true, nil
+}
+
+// add notes an event in the overlay. Where the identity is there already, the event is a later one, beyond the window
+// of the other, and replaces it.
+func (w *window) add(p int32, id identity, s seen) error {
+	part := w.parts[p]
+	c, overlaid := part.overlay[id]
+	if !overlaid {
+		old, ok, err := w.stored(p, id)
+		if err != nil {
+			return err
+		}
+		if ok {
+			c.replaces = old.at
+		}
+	}
+	c.seen = s
+	part.overlay[id] = c
+	w.observe(p, s.at)
+	return nil
+}
+
+// observe notes that something was received at t. The earliest of a batch decides what is old: one record with a clock
+// that is ahead must not empty the window.
+func (w *window) observe(p int32, t time.Time) {
+	if part := w.parts[p]; part.earliest.IsZero() || t.Before(part.earliest) {
+		part.earliest = t
+	}
+}
+
+// discard drops every partition's overlay.
+func (w *window) discard() {
+	for _, part := range w.parts {
+		clear(part.overlay)
+		part.earliest = time.Time{}
+	}
+}
+
+// disown forgets a partition; the store keeps what it has of it.
+func (w *window) disown(p int32) { delete(w.parts, p) }
+
+// commit writes a partition's overlay and its new checkpoint in one batch, and drops what has become too old or too
+// much. The write is not synced: the log is the truth, and a store that lost its last writes in a crash of the machine
+// is still whole as of an earlier checkpoint, from which the next load reads on.
+func (w *window) commit(p int32, advance func(*checkpoint)) error {
+	part := w.parts[p]
+	next := part.checkpoint
+	advance(&next)
+	b := w.db.NewBatch()
+	for id, c := range part.overlay {
+		if c.replaces.IsZero() {
+			next.Entries++
+		} else if err := b.Delete(timeKey(p, c.replaces, id), nil); err != nil {
+			return fmt.Errorf("write window: %w", err)
+		}
+		if err := errors.Join(
+			b.Set(entryKey(p, id), encodeSeen(c.seen), nil),
+			b.Set(timeKey(p, c.at, id), nil, nil),
+		); err != nil {
+			return fmt.Errorf("write window: %w", err)
+		}
+	}
+	if err := w.apply(p, b, &next); err != nil {
+		return err
+	}
+	if err := w.evict(p, part.earliest, &next); err != nil {
+		return err
+	}
+	part.checkpoint = next
+	clear(part.overlay)
+	part.earliest = time.Time{}
+	w.metrics.entries(p, next.Entries)
+	return nil
+}
+
+func (w *window) apply(p int32, b *pebble.Batch, c *checkpoint) error {
+	if err := c.put(b, p); err != nil {
+		return err
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return fmt.Errorf("write window: %w", err)
+	}
+	return nil
+}
+
+// maxEvictions bounds the work of one commit; the rest is left for the next one.
+const maxEvictions = 20_000
+
+// evict drops the entries that are older than the window, seen from a time of receipt that later submissions will hardly
+// come before, and the oldest beyond maxEntries.
+func (w *window) evict(p int32, earliest time.Time, c *checkpoint) error {
+	horizon := int64(math.MinInt64)
+	if !earliest.IsZero() {
+		if now := w.now(); now.Before(earliest) {
+			earliest = now
+		}
+		horizon = earliest.Add(-Window).UnixMilli()
+	}
+	it, err := w.db.NewIter(&pebble.IterOptions{LowerBound: prefix(spaceTime, p), UpperBound: prefix(spaceTime, p+1)})
+	if err != nil {
+		return fmt.Errorf("read window: %w", err)
+	}
+	b := w.db.NewBatch()
+	crowded := false
+	for ok, n := it.First(), 0; ok && n < maxEvictions; ok, n = it.Next(), n+1 {
+		at, id := decodeTimeKey(it.Key())
+		tooOld, tooMuch := at.UnixMilli() < horizon, c.Entries > w.maxEntries
+		if !tooOld && !tooMuch {
+			break
+		}
+		crowded = crowded || !tooOld
+		c.Entries--
+		if err := errors.Join(b.Delete(it.Key(), nil), b.Delete(entryKey(p, id), nil)); err != nil {
+			return errors.Join(fmt.Errorf("write window: %w", err), it.Close())
+		}
+	}
+	if crowded && it.Valid() {
+		oldest, _ := decodeTimeKey(it.Key())
+		w.metrics.window(p, earliest.Sub(oldest))
+	} else if !crowded {
+		w.metrics.window(p, Window)
+	}
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return fmt.Errorf("read window: %w", err)
+	}
+	if b.Empty() {
+		return nil
+	}
+	return w.apply(p, b, c)
+}
