@@ -3,13 +3,19 @@ package query
 import (
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/throughline/throughline/schema/web"
 	"github.com/throughline/throughline/schema/workspace"
 )
 
 // routes lists every route of the service. All are reads, and all need the scope read.
 func (s *Service) routes() *web.Router {
-	router := web.NewRouter(web.Options{Log: s.deps.Log, Registerer: s.deps.Reg})
+	router := web.NewRouter(web.Options{
+		Log: s.deps.Log,
+		// Several services may have a router on one registry.
+		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": "query"}, s.deps.Reg),
+	})
 	reads := router.With(func(next web.Handler) web.Handler { return s.deps.Require(workspace.Read, next) })
 	reads.Handle(http.MethodGet, "/v1/timeline/{objectType}/{objectId}", s.timeline)
 	reads.Handle(http.MethodGet, "/v1/event-log", s.eventLog)

@@ -25,8 +25,7 @@ import (
 // Deps is what the service works with.
 type Deps struct {
 	Log *slog.Logger
-	// Reg receives the metrics of the service and of its router. Where several services share a registry, each gets it
-	// wrapped with a label of its own, because every router reports the same series.
+	// Reg receives the metrics of the service and of its router. Services of a process share it.
 	Reg prometheus.Registerer
 	// Require lets a request through whose key has a scope; access.Access.Require is one. The request that it passes on
 	// carries its principal (access.From).
