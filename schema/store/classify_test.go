@@ -10,7 +10,7 @@ import (
 	"github.com/throughline/throughline/schema/problem"
 )
 
-func TestAShardsCodeCountsMoreThanTheOuterOne(t *testing.T) {
+func TestAServersCodeDecidesAndAShardsFirst(t *testing.T) {
 	t.Parallel()
 	inner := clickhouse.Exception{Code: 252, Name: "TOO_MANY_PARTS"}
 	unknown := clickhouse.Exception{Code: 1001, Name: "STD_EXCEPTION"}
@@ -22,6 +22,9 @@ func TestAShardsCodeCountsMoreThanTheOuterOne(t *testing.T) {
 		"an inner one":                {clickhouse.Exception{Code: 60, Nested: []clickhouse.Exception{inner}}, problem.Retry},
 		"an inner one nobody classed": {clickhouse.Exception{Code: 252, Nested: []clickhouse.Exception{unknown}}, problem.Retry},
 		"one nobody classed":          {unknown, problem.Stop},
+		// Not tried on the tests' server: the embedded engine dies of a login
+		// that fails, and every test shares it.
+		"a wrong password": {clickhouse.Exception{Code: 516}, problem.Stop},
 	} {
 		if got := Classify(fmt.Errorf("insert: %w", &tc.err)); got != tc.want {
 			t.Errorf("%s: %s, want %s", name, got, tc.want)

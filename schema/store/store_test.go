@@ -179,15 +179,6 @@ func TestCodesBearTheNamesOfTheServer(t *testing.T) {
 	}
 }
 
-func TestAWrongLoginStops(t *testing.T) {
-	t.Parallel()
-	db := schematest.ClickHouse(t)
-	_, err := store.Open(t.Context(), store.Config{Addr: db.Addr, Database: db.Database, User: db.User, Password: "wrong" + db.Password}, store.ReadWrite)
-	if err == nil || store.Classify(err) != problem.Stop {
-		t.Errorf("%v is classed %s", err, store.Classify(err))
-	}
-}
-
 func TestAServerThatIsAwayIsRetried(t *testing.T) {
 	t.Parallel()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
