@@ -1,0 +1,109 @@
+# Every task of this repository. `make` alone lists them.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+MODULES := schema ingest projector query dispatcher deploy
+
+# One version for everybody: a linter that differs by machine is no rule.
+LINT_VERSION := 2.15.0
+LINT         := $(CURDIR)/bin/tools/golangci-lint-$(LINT_VERSION)
+
+# The race detector needs a C compiler. `make test RACE=` leaves it out.
+RACE ?= $(if $(shell command -v gcc || command -v clang),-race)
+
+# Arguments for the tests, such as `make test ARGS='-run Timeline -v'`.
+ARGS ?=
+
+.PHONY: help
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the program: bin/throughline
+	@mkdir -p bin
+	go build -o bin/throughline ./deploy/cmd/throughline
+
+.PHONY: run
+run: build ## Start everything on this machine, with its data in .throughline/
+	bin/throughline dev
+
+.PHONY: demo
+demo: build ## Send a day of a call centre to the system that `make run` started
+	bin/throughline demo
+
+.PHONY: test
+test: test-embedded test-native ## Run all tests that this machine can run, and say what is left out
+
+# The first pass runs every package. Servers: franz-go's in-process broker and
+# the embedded ClickHouse.
+.PHONY: test-embedded
+test-embedded: ## Run all tests with the embedded servers
+	@[ -n "$(RACE)" ] || echo "left out: the race detector (no C compiler, or RACE is empty)"
+	SERVERS=embedded go test $(RACE) $(ARGS) work
+
+# The second pass runs the packages that ask for servers once more, now with
+# Apache Kafka: it fences, times out and rebalances as the in-process broker
+# does not. Never cached, because the servers are no input that Go knows of.
+.PHONY: test-native
+test-native: ## Run the tests that use servers with Apache Kafka (Java, Maven)
+	@missing=""; \
+	if [ -z "$${KAFKA_BROKERS:-}" ]; then \
+		for tool in java mvn; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	fi; \
+	if [ -n "$$missing" ]; then \
+		echo "left out: the tests with Apache Kafka (not found:$$missing)"; \
+		if [ "$${INTEGRATION:-}" = required ]; then \
+			echo "INTEGRATION=required: that is a failure"; exit 1; \
+		fi; \
+		exit 0; \
+	fi; \
+	packages=$$(go list -f '{{$$p := .ImportPath}}{{range .TestImports}}{{println $$p .}}{{end}}{{range .XTestImports}}{{println $$p .}}{{end}}' work \
+		| awk '$$2 ~ /\/schema\/schematest$$/ { print $$1 }' | sort -u); \
+	echo "SERVERS=native go test -count=1 $(RACE) $(ARGS)" $$packages; \
+	SERVERS=native go test -count=1 $(RACE) $(ARGS) $$packages
+
+.PHONY: bench
+bench: ## Run the Go benchmarks
+	go test -run '^$$' -bench . -benchmem $(ARGS) work
+
+.PHONY: lint
+lint: $(LINT) ## Check the code against the rules in .golangci.yaml
+	@for module in $(MODULES); do \
+		if [ -z "$$(cd $$module && go list ./... 2>/dev/null)" ]; then continue; fi; \
+		echo "lint $$module"; (cd $$module && $(LINT) run ./...); \
+	done
+
+.PHONY: fmt
+fmt: $(LINT) ## Format the code
+	@for module in $(MODULES); do (cd $$module && $(LINT) fmt ./...); done
+
+.PHONY: fmt-check
+fmt-check: $(LINT) ## Fail where `make fmt` would change something
+	@for module in $(MODULES); do (cd $$module && $(LINT) fmt --diff ./...); done
+
+.PHONY: tidy-check
+tidy-check: ## Fail where a go.mod is not tidy, each module by itself
+	@for module in $(MODULES); do echo "tidy $$module"; (cd $$module && GOWORK=off go mod tidy -diff); done
+
+.PHONY: generate
+generate: ## Write the generated files
+	go generate work
+
+.PHONY: generate-check
+generate-check: generate ## Fail where a generated file has drifted
+	@git diff --exit-code --stat || { echo "run make generate and commit the result"; exit 1; }
+
+.PHONY: check
+check: fmt-check tidy-check lint test ## Everything that CI runs
+
+# Built with the machine's own Go, outside the workspace, under a name with the
+# version, so that another version is built as soon as it is asked for.
+$(LINT):
+	@mkdir -p $(@D)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	echo "install golangci-lint $(LINT_VERSION)" && \
+	GOBIN="$$folder" GOWORK=off GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(LINT_VERSION) && \
+	mv "$$folder/golangci-lint" $@
