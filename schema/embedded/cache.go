@@ -165,4 +165,3 @@ func note(w io.Writer, format string, args ...any) {
 		_, _ = fmt.Fprintf(w, format+"\n", args...)
 	}
 }
-

@@ -142,8 +142,12 @@ func (o ClickHouseOptions) start(ctx context.Context, role string, program []str
 		name: "clickhouse",
 		role: role,
 		args: append(program, files.args(role)...),
-		// The server's own watchdog process would outlive the leash.
-		env:   []string{"CLICKHOUSE_WATCHDOG_ENABLE=0"},
+		env: []string{
+			// The server's own watchdog process would outlive the leash.
+			"CLICKHOUSE_WATCHDOG_ENABLE=0",
+			// The engine takes its time zone from here, a server from its configuration.
+			"TZ=UTC",
+		},
 		dir:   o.DataDir,
 		log:   filepath.Join(o.DataDir, "server.log"),
 		owner: owner,

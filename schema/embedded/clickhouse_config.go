@@ -112,7 +112,6 @@ var usersConfig = template.Must(template.New("users.xml").Funcs(template.FuncMap
                 <max_result_rows><min>1</min><max>1000000</max></max_result_rows>
                 <max_result_bytes><min>1</min><max>500000000</max></max_result_bytes>
                 <timeout_overflow_mode><readonly/></timeout_overflow_mode>
-                <allow_ddl><readonly/></allow_ddl>
             </constraints>
         </reader>
     </profiles>
