@@ -98,11 +98,12 @@ func pendingRow(rec Record) (*table.EventLogRow, error) {
 	if err != nil || s.Resolved {
 		return nil, nil //nolint:nilnil,nilerr // no row, as the comment above says
 	}
-	row, err := submissionRow(rec.Name, rec.Partition, rec.Offset, s)
+	row, err := submissionRow(s, event.PlaceID(rec.Topic, rec.Partition, rec.Offset, rec.Timestamp))
 	if err != nil {
 		return nil, poison(err)
 	}
-	if row.ReceivedAt.IsZero() {
+	// A foreign producer may say what it likes; link believes it within a day, and so does this row.
+	if at := row.ReceivedAt; at.Before(rec.Timestamp.Add(-event.Ahead)) || at.After(rec.Timestamp.Add(event.Ahead)) {
 		row.ReceivedAt = rec.Timestamp
 	}
 	if row.OccurredAt.IsZero() {
@@ -112,7 +113,8 @@ func pendingRow(rec Record) (*table.EventLogRow, error) {
 	return row, nil
 }
 
-func submissionRow(name topic.Name, partition int32, offset int64, s *event.Submission) (*table.EventLogRow, error) {
+// submissionRow is what the rows of a submission share. placeID is its id where it has none of its own.
+func submissionRow(s *event.Submission, placeID string) (*table.EventLogRow, error) {
 	if t, err := object.ParseType(string(s.Type)); err == nil {
 		s.Type = t
 	}
@@ -120,8 +122,8 @@ func submissionRow(name topic.Name, partition int32, offset int64, s *event.Subm
 		Workspace: s.Workspace, ReceivedAt: s.ReceivedAt.Time, EventID: s.ID, Name: s.Name, Icon: s.Icon,
 		ObjectType: string(s.Type), ObjectID: s.ObjectID, ExternalID: s.ExternalID, OccurredAt: s.Occurred().Time,
 	}
-	if row.EventID == "" {
-		row.EventID = event.PlaceID(name, partition, offset)
+	if object.ValidateID(row.EventID) != nil {
+		row.EventID = placeID
 	}
 	var err error
 	row.Submission, err = submitted{
@@ -140,9 +142,9 @@ func failedRow(rec Record) (*table.EventLogRow, error) {
 	if d.Workspace == "" || !isTopic(d.Topic, topic.Submissions) {
 		return nil, nil //nolint:nilnil // no row, as the comment above says
 	}
-	row := &table.EventLogRow{EventID: event.PlaceID(topic.Submissions, d.Partition, d.Offset)}
+	row := &table.EventLogRow{EventID: event.PlaceID(d.Topic, d.Partition, d.Offset, d.At.Time)}
 	if s, err := event.ParseSubmission(d.Value); err == nil {
-		if row, err = submissionRow(topic.Submissions, d.Partition, d.Offset, s); err != nil {
+		if row, err = submissionRow(s, row.EventID); err != nil {
 			return nil, poison(err)
 		}
 	}

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/table"
@@ -33,7 +34,7 @@ func objectRows(ctx context.Context, rec Record, open Opener) ([]Row, error) {
 		return nil, err
 	}
 	row.From = rec.source(0)
-	return []Row{rec.row(0, rec.storedAt(), row.Values())}, nil
+	return []Row{rec.row(0, time.Time{}, row.Values())}, nil
 }
 
 // goneObject makes the row of a tombstone, which has nothing but its key.

@@ -73,7 +73,7 @@ type Sealed struct {
 }
 
 // Opener opens sealed parts of records. ok is false where the data key is gone, which means that the subject was
-// erased. It answers seal.ErrKey for bytes that the right key does not open.
+// erased. The error is ErrPoison for bytes that the right key does not open.
 type Opener interface {
 	Open(ctx context.Context, s Sealed) (plain []byte, ok bool, err error)
 }

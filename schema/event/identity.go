@@ -1,14 +1,18 @@
 package event
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/google/uuid"
 
 	"github.com/throughline/throughline/schema/topic"
 )
 
-// PlaceID is the id of an event that a Kafka producer submitted without one: it is made of where its submission
-// stands, so that whoever reads the record gives it the same id. name is the topic's, without the prefix.
-func PlaceID(name topic.Name, partition int32, offset int64) string {
-	place := topic.Origin(string(name), partition, offset)
-	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("urn:throughline:record:"+place)).String()
+// PlaceID is the id of an event that a Kafka producer submitted without one: it is made of where and when its
+// submission stands in the log, so that whoever reads the record gives it the same id. name is the topic's full name;
+// the time tells a topic from another that was made anew under its name.
+func PlaceID(name string, partition int32, offset int64, at time.Time) string {
+	place := fmt.Sprintf("%s@%d", topic.Origin(name, partition, offset), at.UnixMilli())
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("throughline:submission:"+place)).String()
 }

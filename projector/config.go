@@ -1,0 +1,66 @@
+package projector
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// RebalanceTimeout is how long a member of a group may hold a rebalance up. Everything that the projector does
+// between two polls is given up in time, so that a batch is never finished by a member that was put out of its group.
+const RebalanceTimeout = time.Minute
+
+// Config says how batches are cut. The tags are kong's.
+type Config struct {
+	// Dir is where the view of data keys is kept. One process at a time may have it open; it may be removed while none has.
+	Dir string `name:"projector-dir" env:"THROUGHLINE_PROJECTOR_DIR" default:".throughline/projector" help:"Folder of the projector's local view of data keys."`
+	// BatchRows closes a batch. The greatest is far below max_insert_block_size, which is 1,048,449 by default, so that
+	// the server never cuts a batch in two.
+	BatchRows int `name:"projector-batch-rows" env:"THROUGHLINE_PROJECTOR_BATCH_ROWS" default:"20000" help:"Rows that close a batch."`
+	// BatchBytes bounds the texts of all batches that one table has in memory.
+	BatchBytes int `name:"projector-batch-bytes" env:"THROUGHLINE_PROJECTOR_BATCH_BYTES" default:"33554432" help:"Bytes of text that close the batches of a table."`
+	// BatchAge is the shortest time between two inserts into a table where there is little to do. A record that comes
+	// after a pause is inserted at once.
+	BatchAge time.Duration `name:"projector-batch-age" env:"THROUGHLINE_PROJECTOR_BATCH_AGE" default:"200ms" help:"How long records are collected before they are inserted, unless a batch is full."`
+	// InsertTimeout bounds one insert. It is below RebalanceTimeout, so that a slow insert has ended before somebody else
+	// may own its partition.
+	InsertTimeout time.Duration `name:"projector-insert-timeout" env:"THROUGHLINE_PROJECTOR_INSERT_TIMEOUT" default:"20s" help:"How long one insert may take."`
+}
+
+// DefaultConfig is what kong fills in where nothing is configured.
+func DefaultConfig() Config {
+	return Config{
+		Dir: ".throughline/projector", BatchRows: 20_000, BatchBytes: 32 << 20,
+		BatchAge: 200 * time.Millisecond, InsertTimeout: 20 * time.Second,
+	}
+}
+
+// Bounds of a Config.
+const (
+	maxBatchRows     = 500_000
+	minBatchBytes    = 1 << 20
+	maxBatchBytes    = 1 << 30
+	maxBatchAge      = 10 * time.Second
+	minInsertTimeout = time.Second
+)
+
+// Validate reports everything that is wrong with a Config.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Dir == "" {
+		errs = append(errs, errors.New("projector folder is missing"))
+	}
+	if c.BatchRows < 1 || c.BatchRows > maxBatchRows {
+		errs = append(errs, fmt.Errorf("projector batch rows are %d, want 1 to %d", c.BatchRows, maxBatchRows))
+	}
+	if c.BatchBytes < minBatchBytes || c.BatchBytes > maxBatchBytes {
+		errs = append(errs, fmt.Errorf("projector batch bytes are %d, want %d to %d", c.BatchBytes, minBatchBytes, maxBatchBytes))
+	}
+	if c.BatchAge < 0 || c.BatchAge > maxBatchAge {
+		errs = append(errs, fmt.Errorf("projector batch age is %s, want 0 to %s", c.BatchAge, maxBatchAge))
+	}
+	if c.InsertTimeout < minInsertTimeout || c.InsertTimeout > RebalanceTimeout/2 {
+		errs = append(errs, fmt.Errorf("projector insert timeout is %s, want %s to %s", c.InsertTimeout, minInsertTimeout, RebalanceTimeout/2))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,57 @@
+package projector
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Outcomes of a verification.
+const (
+	outcomeComplete = "complete"
+	outcomePartial  = "partial"
+	outcomeAbsent   = "absent"
+	outcomeDoubled  = "doubled"
+)
+
+type metrics struct {
+	rows, batches, retries, deadLetters, redacted, lost, reopened *prometheus.CounterVec
+	verifications                                                 *prometheus.CounterVec
+	insertSeconds                                                 *prometheus.HistogramVec
+	freshness                                                     *prometheus.GaugeVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: "throughline_projector_" + name, Help: help},
+			append([]string{"table"}, labels...))
+	}
+	return &metrics{
+		rows:          counter("rows_total", "Rows of batches that are in their table."),
+		batches:       counter("batches_total", "Batches with rows that are in their table."),
+		retries:       counter("retries_total", "Tries to insert or to verify a batch that failed and were followed by another."),
+		deadLetters:   counter("dead_letters_total", "Records that cannot be transformed."),
+		redacted:      counter("redacted_total", "Sealed parts whose data key is gone, so that the rows were made without them."),
+		lost:          counter("lost_offsets_total", "Offsets that the log dropped before they were projected."),
+		reopened:      counter("reopened_total", "Times that a group was left and joined anew after an error."),
+		verifications: counter("verifications_total", "Looks into the table for a batch whose fate was unknown, by what was found.", "outcome"),
+		insertSeconds: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "throughline_projector_insert_seconds",
+			Help:    "Time that an insert took, failed ones included.",
+			Buckets: prometheus.ExponentialBuckets(0.002, 2, 14),
+		}, []string{"table"}),
+		freshness: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "throughline_projector_freshness_seconds",
+			Help: "Age that the newest record of the last batch had when its rows could be read.",
+		}, []string{"table"}),
+	}
+}
+
+// stored counts a batch whose rows are in the table now.
+func (m *metrics) stored(table string, b *batch) {
+	m.rows.WithLabelValues(table).Add(float64(len(b.rows)))
+	m.batches.WithLabelValues(table).Inc()
+	m.freshness.WithLabelValues(table).Set(time.Since(b.newest).Seconds())
+}
