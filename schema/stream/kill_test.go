@@ -49,7 +49,7 @@ func runChild() int {
 // inside a transaction, and starts it again each time.
 func TestProcessorLosesAndRepeatsNothingWhenItIsKilled(t *testing.T) {
 	t.Parallel()
-	const n, kills = 20_000, 4
+	const n, kills = 20_000, 3
 	cfg := config(t, schematest.ApacheKafka(t))
 	ensureTopics(t, cfg, specs(2))
 	commitInitial(t, cfg, "copy", inputs)

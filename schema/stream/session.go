@@ -62,6 +62,11 @@ func (p *Processor) session(ctx context.Context) error {
 	}
 	defer closeClient(ctx, session.Client())
 	p.metrics.sessions.Inc()
+	// The library would ask for its producer id with the first record. That is too late: what a predecessor with our
+	// transactional id left open is ended by asking, and until then it holds back the loading of the outputs.
+	if _, _, err := session.Client().ProducerID(ctx); err != nil {
+		return fmt.Errorf("fence predecessor: %w", err)
+	}
 	p.mu.Lock()
 	p.open = true
 	p.mu.Unlock()
