@@ -30,7 +30,7 @@ func cacheFolder(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("resolve cache folder: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil { //nolint:gosec // the user names the cache folder
 		return "", fmt.Errorf("create cache folder: %w", err)
 	}
 	return dir, nil
@@ -87,7 +87,7 @@ func fetchOnce(ctx context.Context, path string, fill func(temp string) (made st
 }
 
 func exists(path string) bool {
-	_, err := os.Stat(path)
+	_, err := os.Stat(path) //nolint:gosec // it only looks, below folders that the user names
 	return err == nil
 }
 

@@ -84,7 +84,7 @@ func startChild(ctx context.Context, spec childSpec) (*child, error) {
 	}
 	defer func() { _ = log.Close() }()
 
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, spec.args...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, spec.args...) //nolint:gosec // this very executable
 	cmd.Env = append(os.Environ(), roleEnv+"="+spec.role)
 	cmd.Env = append(cmd.Env, spec.env...)
 	cmd.Dir = spec.dir

@@ -56,7 +56,7 @@ func RunEngine(args []string) int {
 	purego.RegisterLibFunc(&problem, library, "chdb_result_error")
 
 	argv := cStrings(append([]string{"clickhouse"}, args[1:]...))
-	result := query(int32(len(argv)-1), unsafe.SliceData(argv))
+	result := query(int32(len(argv)-1), unsafe.SliceData(argv)) //nolint:gosec // C wants a char**
 	runtime.KeepAlive(argv)
 	text := "no result"
 	if result != 0 {
@@ -76,7 +76,7 @@ func awaitParent(pipe io.Reader) {
 func cStrings(args []string) []*byte {
 	argv := make([]*byte, 0, len(args)+1)
 	for _, arg := range args {
-		argv = append(argv, unsafe.SliceData(append(bytes.Clone([]byte(arg)), 0)))
+		argv = append(argv, unsafe.SliceData(append(bytes.Clone([]byte(arg)), 0))) //nolint:gosec // C wants a char*
 	}
 	return append(argv, nil)
 }

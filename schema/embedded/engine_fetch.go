@@ -109,7 +109,8 @@ func (e engineFetch) pack(ctx context.Context, temp string) (string, error) {
 		return folderSize(temp)
 	})
 	defer finish()
-	cmd := exec.CommandContext(ctx, e.npm, "pack", enginePackage+"@"+engineVersion,
+	cmd := exec.CommandContext(ctx, e.npm, "pack", //nolint:gosec // the user's npm, a pinned package
+		enginePackage+"@"+engineVersion,
 		"--pack-destination", temp, "--cache", filepath.Join(temp, "npm"), "--silent")
 	cmd.Dir = temp
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

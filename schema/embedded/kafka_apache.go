@@ -166,7 +166,8 @@ func (k *ApacheKafka) format(ctx context.Context, node kafkaNode) error {
 	if exists(filepath.Join(node.logDir(), "meta.properties")) {
 		return nil
 	}
-	cmd := exec.CommandContext(ctx, k.java, "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(k.libs, "*"),
+	cmd := exec.CommandContext(ctx, k.java, //nolint:gosec // the user's Java, fixed arguments
+		"-XX:TieredStopAtLevel=1", "-cp", filepath.Join(k.libs, "*"),
 		"kafka.tools.StorageTool", "format", "-t", k.cluster, "-c", node.config())
 	cmd.WaitDelay = killBound
 	if output, err := cmd.CombinedOutput(); err != nil {

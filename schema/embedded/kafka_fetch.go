@@ -111,7 +111,8 @@ func (k kafkaFetch) copyJars(ctx context.Context, temp string) (string, error) {
 		return folderSize(temp)
 	})
 	defer finish()
-	cmd := exec.CommandContext(ctx, k.mvn, "--batch-mode", "--quiet", "-C", "-f", pom,
+	cmd := exec.CommandContext(ctx, k.mvn, //nolint:gosec // the user's Maven, fixed arguments
+		"--batch-mode", "--quiet", "-C", "-f", pom,
 		"-Dmaven.repo.local="+filepath.Join(temp, "repository"),
 		"dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+libs)
 	cmd.Dir = temp
@@ -137,7 +138,7 @@ func findJava(ctx context.Context) (string, error) {
 		}
 		path = found
 	}
-	output, err := exec.CommandContext(ctx, path, "--version").Output()
+	output, err := exec.CommandContext(ctx, path, "--version").Output() //nolint:gosec // the user's Java
 	if err != nil {
 		return "", fmt.Errorf("ask %s for its version: %w: %w", path, err, ErrNoKafka)
 	}

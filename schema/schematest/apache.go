@@ -11,14 +11,14 @@ import (
 // ApacheKafka returns the addresses of an Apache Kafka, never of kfake, for
 // tests of what the two do differently. It is the broker of [Kafka] where that
 // is an Apache Kafka.
-func ApacheKafka(t testing.TB) []string {
-	t.Helper()
+func ApacheKafka(tb testing.TB) []string {
+	tb.Helper()
 	if named := namedBrokers(); named != nil {
 		return named
 	}
-	brokers, err := apacheKafka(background(t))
+	brokers, err := apacheKafka(background(tb))
 	if err != nil {
-		missing(t, "apache kafka", err)
+		missing(tb, "apache kafka", err)
 	}
 	return brokers
 }
@@ -26,17 +26,17 @@ func ApacheKafka(t testing.TB) []string {
 // ApacheCluster starts an Apache Kafka for this test alone, for tests that kill
 // and restart brokers. It takes seconds for one broker and half a minute for
 // three. KAFKA_BROKERS does not count: nobody else's brokers are to be killed.
-func ApacheCluster(t testing.TB, brokers int) *embedded.ApacheKafka {
-	t.Helper()
-	cluster, err := embedded.StartApacheKafka(background(t), embedded.ApacheKafkaOptions{
-		DataDir: t.TempDir(), Progress: os.Stderr, Brokers: brokers,
+func ApacheCluster(tb testing.TB, brokers int) *embedded.ApacheKafka {
+	tb.Helper()
+	cluster, err := embedded.StartApacheKafka(background(tb), embedded.ApacheKafkaOptions{
+		DataDir: tb.TempDir(), Progress: os.Stderr, Brokers: brokers,
 	})
 	if err != nil {
-		missing(t, "apache kafka", err)
+		missing(tb, "apache kafka", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := cluster.Close(); err != nil {
-			t.Errorf("close apache kafka: %v", err)
+			tb.Errorf("close apache kafka: %v", err)
 		}
 	})
 	return cluster

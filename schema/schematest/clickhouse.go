@@ -37,25 +37,25 @@ type DB struct {
 }
 
 // ClickHouse returns a new database on the server that this test binary shares.
-func ClickHouse(t testing.TB) DB {
-	t.Helper()
+func ClickHouse(tb testing.TB) DB {
+	tb.Helper()
 	db, ok := namedClickHouse()
 	if !ok {
-		started, err := shared.clickHouse.get(func() (DB, error) { return startClickHouse(background(t)) })
+		started, err := shared.clickHouse.get(func() (DB, error) { return startClickHouse(background(tb)) })
 		if err != nil {
-			missing(t, "clickhouse", err)
+			missing(tb, "clickhouse", err)
 		}
 		db = started
 	}
-	db.Database = name(t)
-	if err := db.exec(t.Context(), "CREATE DATABASE "+db.Database); err != nil {
-		t.Fatalf("create database of test: %v", err)
+	db.Database = name(tb)
+	if err := db.exec(tb.Context(), "CREATE DATABASE "+db.Database); err != nil {
+		tb.Fatalf("create database of test: %v", err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(background(t), dropBound)
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(background(tb), dropBound)
 		defer cancel()
 		if err := db.exec(ctx, "DROP DATABASE "+db.Database+" SYNC"); err != nil {
-			t.Errorf("drop database of test: %v", err)
+			tb.Errorf("drop database of test: %v", err)
 		}
 	})
 	return db

@@ -15,8 +15,8 @@ const brokersEnv = "KAFKA_BROKERS"
 
 // Kafka returns the addresses of the broker that this test binary shares. Use
 // [Prefix] for the names of topics, groups and transactional ids.
-func Kafka(t testing.TB) []string {
-	t.Helper()
+func Kafka(tb testing.TB) []string {
+	tb.Helper()
 	if named := namedBrokers(); named != nil {
 		return named
 	}
@@ -26,26 +26,26 @@ func Kafka(t testing.TB) []string {
 			return nil, err
 		}
 		if kind == kindEmbedded {
-			return startKfake(background(t))
+			return startKfake(background(tb))
 		}
-		return apacheKafka(background(t))
+		return apacheKafka(background(tb))
 	})
 	if err != nil {
-		missing(t, "kafka", err)
+		missing(tb, "kafka", err)
 	}
 	return brokers
 }
 
 // Kfake returns the address of a broker for this test alone, in memory.
-func Kfake(t testing.TB) []string {
-	t.Helper()
-	server, err := embedded.StartKfake(t.Context(), embedded.KfakeOptions{})
+func Kfake(tb testing.TB) []string {
+	tb.Helper()
+	server, err := embedded.StartKfake(tb.Context(), embedded.KfakeOptions{})
 	if err != nil {
-		t.Fatalf("start kfake: %v", err)
+		tb.Fatalf("start kfake: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := server.Close(); err != nil {
-			t.Errorf("close kfake: %v", err)
+			tb.Errorf("close kfake: %v", err)
 		}
 	})
 	return server.Brokers
@@ -53,9 +53,9 @@ func Kfake(t testing.TB) []string {
 
 // Prefix returns a name that no other test has, for tests share one broker. It
 // ends in a dot and is legal at the start of a topic's name.
-func Prefix(t testing.TB) string {
-	t.Helper()
-	return name(t) + "."
+func Prefix(tb testing.TB) string {
+	tb.Helper()
+	return name(tb) + "."
 }
 
 func startKfake(ctx context.Context) ([]string, error) {
@@ -77,7 +77,7 @@ func namedBrokers() []string {
 
 // name is the test's name, shortened and made fit for topics and databases,
 // and a random part, for a test can run many times against one server.
-func name(t testing.TB) string {
+func name(tb testing.TB) string {
 	const most = 60
 	plain := strings.Map(func(r rune) rune {
 		switch {
@@ -88,6 +88,6 @@ func name(t testing.TB) string {
 		default:
 			return '_'
 		}
-	}, strings.TrimPrefix(t.Name(), "Test"))
+	}, strings.TrimPrefix(tb.Name(), "Test"))
 	return "t_" + plain[:min(len(plain), most)] + "_" + strings.ToLower(rand.Text()[:10])
 }

@@ -47,8 +47,8 @@ type once[T any] struct {
 	err   error
 }
 
-func (o *once[T]) get(make func() (T, error)) (T, error) {
-	o.once.Do(func() { o.value, o.err = make() })
+func (o *once[T]) get(start func() (T, error)) (T, error) {
+	o.once.Do(func() { o.value, o.err = start() })
 	return o.value, o.err
 }
 
@@ -123,20 +123,20 @@ func kind() (string, error) {
 // missing ends a test whose server did not start. One that cannot be had skips
 // the test, with the reason, unless the surroundings promise it; one that is
 // here and broken is a failure everywhere.
-func missing(t testing.TB, server string, err error) {
-	t.Helper()
+func missing(tb testing.TB, server string, err error) {
+	tb.Helper()
 	absent := errors.Is(err, embedded.ErrNoEngine) || errors.Is(err, embedded.ErrNoKafka)
 	switch {
 	case !absent:
-		t.Fatalf("start %s: %v", server, err)
+		tb.Fatalf("start %s: %v", server, err)
 	case os.Getenv(requiredEnv) == "required":
-		t.Fatalf("%s is required (%s=required) and not there: %v", server, requiredEnv, err)
+		tb.Fatalf("%s is required (%s=required) and not there: %v", server, requiredEnv, err)
 	default:
-		t.Skipf("%s is not there: %v", server, err)
+		tb.Skipf("%s is not there: %v", server, err)
 	}
 }
 
 // background is the context of what outlives the test that asked first.
-func background(t testing.TB) context.Context {
-	return context.WithoutCancel(t.Context())
+func background(tb testing.TB) context.Context {
+	return context.WithoutCancel(tb.Context())
 }
