@@ -25,8 +25,8 @@ const (
 
 // Config says where dev listens and keeps its data. The tags are kong's.
 type Config struct {
-	Listen string `name:"listen" env:"THROUGHLINE_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to serve HTTP; port 0 picks a free one."`
-	Data   string `name:"data" env:"THROUGHLINE_DATA" default:".throughline" placeholder:"FOLDER" help:"Folder that keeps all data; made if it is not there."`
+	Listen string `name:"listen" env:"THROUGHLINE_LISTEN" default:"127.0.0.1:8080" help:"Where to serve HTTP; port 0 picks a free one."`
+	Data   string `name:"data" env:"THROUGHLINE_DATA" default:".throughline" help:"Folder that keeps all data; made if it is not there."`
 	Broker string `name:"kafka" env:"THROUGHLINE_KAFKA" default:"embedded" enum:"embedded,apache" help:"Kafka to start where no brokers are named: embedded (in this process) or apache (Apache Kafka from its jars, needs Java 17 and Maven)."`
 
 	APIKey        string `name:"api-key" env:"THROUGHLINE_API_KEY" help:"API key of the workspace default, of your own choice (at least 16 bytes); absent: the first start makes one and prints it once."`

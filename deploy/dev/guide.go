@@ -44,7 +44,7 @@ func (g Guide) Write(w io.Writer) error {
 	line("")
 	switch {
 	case g.Key == "":
-		line("  API key     as printed at the first start, workspace %s (lost? THROUGHLINE_API_KEY=<at least 16 bytes> adds one)", Workspace)
+		line("  API key     the one of the first start, workspace %s (lost? THROUGHLINE_API_KEY=<at least 16 bytes> adds one)", Workspace)
 	case g.NewKey:
 		line("  API key     %s (workspace %s; shown this once, only its hash is kept)", g.Key, Workspace)
 	default:

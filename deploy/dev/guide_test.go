@@ -18,7 +18,7 @@ func TestTheFirstStartShowsItsKeyAndLaterOnesDoNot(t *testing.T) {
 	}{
 		{"first", Guide{Key: "tl_secret", NewKey: true}, "tl_secret (workspace default; shown this once", "export", "Bearer tl_secret'"},
 		{"given", Guide{Key: "tl_secret"}, "as given by THROUGHLINE_API_KEY", "shown this once", "Bearer tl_secret'"},
-		{"later", Guide{}, "as printed at the first start", "Bearer '", "Bearer $THROUGHLINE_API_KEY\""},
+		{"later", Guide{}, "the one of the first start", "Bearer '", "Bearer $THROUGHLINE_API_KEY\""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

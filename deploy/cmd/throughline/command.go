@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/throughline/throughline/schema/run"
+)
+
+// Exit codes; the package's documentation and README name them.
+const (
+	exitOK    = 0
+	exitUsage = 2
+)
+
+const description = `Throughline keeps every customer's timeline: events go in over HTTP, are durable in Kafka before they
+are acknowledged, and are read from ClickHouse.
+
+Every flag has an environment variable, named in its help. Secrets may also be given as the path of a file. Exit codes:
+0 done, 1 failed, 2 not asked properly.`
+
+// commands is the command line. The order is that of the help.
+type commands struct {
+	Log run.LogConfig `embed:""`
+
+	Dev       devCommand       `cmd:"" group:"one" help:"Run everything on this machine: Kafka, ClickHouse and all services."`
+	Demo      demoCommand      `cmd:"" group:"one" help:"Post one day of real calls and show a customer's timeline."`
+	Ingest    ingestCommand    `cmd:"" group:"many" help:"Run the write side: the HTTP edge, the registry of objects and the linker."`
+	Projector projectorCommand `cmd:"" group:"many" help:"Run the projector, which writes ClickHouse's tables from the log."`
+	Query     queryCommand     `cmd:"" group:"many" help:"Run the read side: timelines, the event log, event names."`
+	Topics    topicsCommand    `cmd:"" group:"setup" help:"Create topics, verify those that are there, commit the first offsets."`
+	Migrate   migrateCommand   `cmd:"" group:"setup" help:"Create ClickHouse's database and bring its tables up to date."`
+	Keys      keysCommand      `cmd:"" group:"setup" help:"Make, list and delete workspaces and API keys."`
+	Version   versionCommand   `cmd:"" group:"setup" help:"Print the version."`
+}
+
+// env is what every command gets from the process.
+type env struct {
+	stdout, stderr io.Writer
+	log            *slog.Logger
+}
+
+// execute runs a command line and returns the exit code.
+func execute(args []string, stdout, stderr io.Writer) int {
+	var cli commands
+	exited, code := false, exitOK
+	parser, err := kong.New(&cli,
+		kong.Name("throughline"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		// --help calls this and then goes on parsing; what it finds then is of no interest.
+		kong.Exit(func(c int) { exited, code = true, c }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "one", Title: "On one machine:"},
+			{Key: "many", Title: "Services, against your own Kafka and ClickHouse:"},
+			{Key: "setup", Title: "Setting up:"},
+		}),
+	)
+	if err != nil {
+		complain(stderr, err)
+		return run.ExitFailure
+	}
+	ctx, err := parser.Parse(args)
+	if exited {
+		return code
+	}
+	if err != nil {
+		complain(stderr, err)
+		hint(stderr, err)
+		return exitUsage
+	}
+	log, err := run.NewLogger(stderr, cli.Log)
+	if err != nil {
+		complain(stderr, err)
+		return exitUsage
+	}
+	return run.Main(stderr, func(signals context.Context) error {
+		ctx.BindTo(signals, (*context.Context)(nil))
+		return ctx.Run(env{stdout: stdout, stderr: stderr, log: log})
+	})
+}
+
+func complain(w io.Writer, err error) {
+	_, _ = fmt.Fprintln(w, "throughline:", err) // there is nowhere else to say it
+}
+
+// hint names the help of the command that was not understood.
+func hint(w io.Writer, err error) {
+	command := "throughline"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context.Command() != "" {
+		command += " " + parse.Context.Command()
+	}
+	_, _ = fmt.Fprintf(w, "See `%s --help`.\n", command) // there is nowhere else to say it
+}
+
+// versionCommand prints which build this is.
+type versionCommand struct{}
+
+// Run implements the command.
+func (versionCommand) Run(e env) error {
+	version, revision := run.Build()
+	_, err := fmt.Fprintf(e.stdout, "throughline %s (revision %s, %s, %s/%s)\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}

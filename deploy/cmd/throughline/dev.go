@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+
+	"github.com/throughline/throughline/deploy/dev"
+)
+
+// devCommand runs everything.
+type devCommand struct {
+	dev.Config `embed:""`
+}
+
+// Help is shown below the summary.
+func (devCommand) Help() string {
+	return `Starts a Kafka broker and ClickHouse, unless KAFKA_BROKERS and CLICKHOUSE_ADDR name yours, and every service
+on one address. The first start makes the workspace "default" and prints its API key; data stays in the data folder.
+/livez, /readyz and /metrics are on the same address. Ctrl-C stops it within 10 seconds.`
+}
+
+// Run implements the command. What a person reads goes to stdout, the log to stderr.
+func (c *devCommand) Run(ctx context.Context, e env) error {
+	service, err := dev.New(c.Config, dev.Deps{
+		Progress: e.stdout,
+		Log:      e.log,
+		Ready:    func(g dev.Guide) error { return g.Write(e.stdout) },
+	})
+	if err != nil {
+		return err
+	}
+	return service.Run(ctx)
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/throughline/throughline/deploy/assembly"
+	"github.com/throughline/throughline/deploy/connect"
+	"github.com/throughline/throughline/ingest"
+	"github.com/throughline/throughline/ingest/link"
+	"github.com/throughline/throughline/projector"
+	"github.com/throughline/throughline/query"
+	"github.com/throughline/throughline/schema/run"
+	"github.com/throughline/throughline/schema/seal"
+)
+
+// process is what the commands that run services have in common.
+type process struct {
+	Kafka connect.Kafka `embed:""`
+	Views string        `name:"views" env:"THROUGHLINE_VIEWS" default:".throughline/${part}" help:"Folder of local copies of topics; of this process alone, and may be removed while it is stopped."`
+	Admin string        `name:"admin-listen" env:"THROUGHLINE_ADMIN_LISTEN" default:"${admin}" help:"Where to serve /livez, /readyz and /metrics."`
+}
+
+// serve runs what assemble adds to a process, with its handler on listen if there is one.
+func (c process) serve(ctx context.Context, e env, listen, adminKey string, assemble func(*assembly.Process) (http.Handler, error)) (err error) {
+	registry := run.NewRegistry()
+	p := &assembly.Process{
+		Kafka: c.Kafka.Config("throughline"), Views: c.Views, Admin: adminKey, Log: e.log, Reg: registry, Ready: run.NewReadiness(),
+	}
+	// Taken before anything is opened, so that a wrong address shows at once.
+	admin, err := run.Listen(ctx, c.Admin)
+	if err != nil {
+		return err
+	}
+	front := []run.Service{run.Server{Name: "admin", Listener: admin, Handler: run.Admin(registry, p.Ready), Log: e.log}.Service()}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	handler, err := assemble(p)
+	if err != nil {
+		return errors.Join(err, admin.Close())
+	}
+	if handler != nil {
+		front = append(front, run.Server{Name: "http", Addr: listen, Handler: handler, Log: e.log}.Service())
+	}
+	return assembly.Serve(ctx, e.log, assembly.Stop{Front: run.DefaultStopTimeout, Back: stopServices}, front, p.Services())
+}
+
+// stopServices is how long services have to stop in once no request is left.
+const stopServices = 8 * time.Second
+
+// master is the key that wraps the keys of personal data; every process of an installation has the same one.
+type master struct {
+	Key     string `name:"master-key" env:"THROUGHLINE_MASTER_KEY" help:"Key that wraps the keys of personal data: 64 hexadecimal digits, or base64 of 32 bytes; the same in every process."`
+	KeyFile string `name:"master-key-file" env:"THROUGHLINE_MASTER_KEY_FILE" placeholder:"FILE" help:"File that holds the master key."`
+}
+
+func (m master) open() (*seal.Master, error) {
+	text, err := connect.Secret("THROUGHLINE_MASTER_KEY", m.Key, m.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	if text == "" {
+		return nil, errors.New("no master key: set THROUGHLINE_MASTER_KEY or THROUGHLINE_MASTER_KEY_FILE to 32 random bytes in hexadecimal (openssl rand -hex 32), the same in every process")
+	}
+	key, err := seal.ParseMaster(text)
+	if err != nil {
+		return nil, fmt.Errorf("THROUGHLINE_MASTER_KEY: %w", err)
+	}
+	return key, nil
+}
+
+// ingestCommand runs the write side.
+type ingestCommand struct {
+	process       `embed:"" set:"part=ingest" set:"admin=127.0.0.1:9081"`
+	Master        master        `embed:""`
+	Listen        string        `name:"listen" env:"THROUGHLINE_LISTEN" default:"127.0.0.1:8081" help:"Where to serve the write side."`
+	AdminKey      string        `name:"admin-key" env:"THROUGHLINE_ADMIN_KEY" help:"The operator's key, which makes workspaces and API keys over HTTP; absent: nobody does."`
+	AdminKeyFile  string        `name:"admin-key-file" env:"THROUGHLINE_ADMIN_KEY_FILE" placeholder:"FILE" help:"File that holds the operator's key."`
+	Instance      string        `name:"link-instance" env:"THROUGHLINE_LINK_INSTANCE" help:"Name of this linker, unique in the installation and the same after a restart; absent: the host's name."`
+	MaxBatch      int           `name:"link-max-batch" env:"THROUGHLINE_LINK_MAX_BATCH" default:"5000" help:"Most submissions in one transaction."`
+	WindowEntries int           `name:"link-window-entries" env:"THROUGHLINE_LINK_WINDOW_ENTRIES" default:"2000000" help:"Most events by which a partition knows repeats."`
+	Edge          ingest.Config `embed:""`
+}
+
+// Validate says what is wrong with the flags.
+func (c ingestCommand) Validate() error {
+	_, err := c.Master.open()
+	return errors.Join(c.Kafka.Required(), err)
+}
+
+// Run implements the command.
+func (c ingestCommand) Run(ctx context.Context, e env) error {
+	key, err := c.Master.open()
+	if err != nil {
+		return err
+	}
+	admin, err := connect.Secret("THROUGHLINE_ADMIN_KEY", c.AdminKey, c.AdminKeyFile)
+	if err != nil {
+		return err
+	}
+	linker := link.Config{Instance: c.Instance, MaxBatch: c.MaxBatch, WindowEntries: c.WindowEntries}
+	if linker.Instance == "" {
+		if linker.Instance, err = os.Hostname(); err != nil {
+			return fmt.Errorf("name this linker (THROUGHLINE_LINK_INSTANCE): %w", err)
+		}
+	}
+	return c.serve(ctx, e, c.Listen, admin, func(p *assembly.Process) (http.Handler, error) {
+		return p.Ingest(ctx, c.Edge, linker, key)
+	})
+}
+
+// projectorCommand runs the projector.
+type projectorCommand struct {
+	process       `embed:"" set:"part=projector" set:"admin=127.0.0.1:9083"`
+	Master        master             `embed:""`
+	ClickHouse    connect.ClickHouse `embed:""`
+	BatchRows     int                `name:"projector-batch-rows" env:"THROUGHLINE_PROJECTOR_BATCH_ROWS" default:"20000" help:"Rows that close a batch."`
+	BatchBytes    int                `name:"projector-batch-bytes" env:"THROUGHLINE_PROJECTOR_BATCH_BYTES" default:"33554432" help:"Bytes of text that close the batches of a table."`
+	BatchAge      time.Duration      `name:"projector-batch-age" env:"THROUGHLINE_PROJECTOR_BATCH_AGE" default:"200ms" help:"How long records are collected before they are inserted, unless a batch is full."`
+	InsertTimeout time.Duration      `name:"projector-insert-timeout" env:"THROUGHLINE_PROJECTOR_INSERT_TIMEOUT" default:"20s" help:"How long one insert may take."`
+}
+
+// Validate says what is wrong with the flags.
+func (c projectorCommand) Validate() error {
+	_, err := c.Master.open()
+	return errors.Join(c.Kafka.Required(), c.ClickHouse.Required(), err)
+}
+
+// Run implements the command.
+func (c projectorCommand) Run(ctx context.Context, e env) error {
+	key, err := c.Master.open()
+	if err != nil {
+		return err
+	}
+	clickhouse, err := c.ClickHouse.Config()
+	if err != nil {
+		return err
+	}
+	cfg := projector.Config{BatchRows: c.BatchRows, BatchBytes: c.BatchBytes, BatchAge: c.BatchAge, InsertTimeout: c.InsertTimeout}
+	return c.serve(ctx, e, "", "", func(p *assembly.Process) (http.Handler, error) {
+		return nil, p.Projector(ctx, cfg, clickhouse, key)
+	})
+}
+
+// queryCommand runs the read side.
+type queryCommand struct {
+	process    `embed:"" set:"part=query" set:"admin=127.0.0.1:9082"`
+	ClickHouse connect.ClickHouse `embed:""`
+	Reader     connect.Reader     `embed:""`
+	Listen     string             `name:"listen" env:"THROUGHLINE_LISTEN" default:"127.0.0.1:8082" help:"Where to serve the read side."`
+	Timeout    time.Duration      `name:"query-position-timeout" env:"THROUGHLINE_QUERY_POSITION_TIMEOUT" default:"5s" help:"How long a read waits for the writes that its position names."`
+	Limits     query.Limits       `embed:"" prefix:"query-"`
+}
+
+// Validate says what is wrong with the flags.
+func (c queryCommand) Validate() error {
+	return errors.Join(c.Kafka.Required(), c.ClickHouse.Required())
+}
+
+// Run implements the command.
+func (c queryCommand) Run(ctx context.Context, e env) error {
+	clickhouse, err := c.ClickHouse.ReadConfig(c.Reader)
+	if err != nil {
+		return err
+	}
+	cfg := query.Config{PositionTimeout: c.Timeout, Limits: c.Limits}
+	return c.serve(ctx, e, c.Listen, "", func(p *assembly.Process) (http.Handler, error) {
+		return p.Query(ctx, cfg, clickhouse)
+	})
+}
