@@ -127,7 +127,13 @@ func (r *Registry) Barrier(ctx context.Context) error { return r.barrier(ctx) }
 // WaitFor returns once the view has applied the record at this place of one of its topics: what a Producer returned, or
 // what a position names. It waits as long as the context lets it, and then answers ErrBehind.
 func (r *Registry) WaitFor(ctx context.Context, at stream.Offset) error {
-	return r.behind(ctx, r.view.WaitFor(ctx, at))
+	for {
+		err := r.view.WaitFor(ctx, at)
+		// One wait of the view is shorter than what a read by position may take.
+		if ctx.Err() != nil || !errors.Is(err, stream.ErrBarrierTimeout) {
+			return r.behind(ctx, err)
+		}
+	}
 }
 
 // barrier is Barrier for some partitions; none means all.
