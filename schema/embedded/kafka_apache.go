@@ -146,6 +146,7 @@ func clusterID(dir string, count int) (string, error) {
 	}
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
+	id[0] &= 0x7f           // the tools take an id that begins with a dash for an option
 	text := base64.RawURLEncoding.EncodeToString(id[:])
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		// Something else is there: have the check say what.
