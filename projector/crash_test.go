@@ -1,0 +1,207 @@
+package projector
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/throughline/throughline/projector/projections"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/table"
+)
+
+func text(v any) ([]byte, error) { return json.Marshal(v) }
+
+// pending puts the log into the state that a crash leaves: a batch of records, all of one partition, of which
+// nothing but the intent is committed. It returns the batch and the sink by which a test inserts what the crashed
+// process had inserted.
+func (w *world) pending(t *testing.T, recs []*stream.Record, change func(*intent)) (*batch, *sink) {
+	t.Helper()
+	p := projections.Timeline()
+	view, err := openKeys(t.Context(), t.TempDir(), w.deps(nil))
+	must(t, err)
+	keys := run(t, view)
+	worker := newWorker(p, w.config(), w.deps(nil), keys, newMetrics(nil))
+	s := &session{worker: worker}
+	tp := stream.TopicPartition{Topic: recs[0].Topic, Partition: recs[0].Partition}
+	l := &lane{tp: tp, topicID: w.topicID(t, tp.Topic), next: recs[0].Offset}
+	to := recs[len(recs)-1].Offset + 1
+	l.push(stream.Batch{TopicPartition: tp, From: l.next, To: to, Records: slices.Clone(recs)})
+	b, err := s.whole(t.Context(), l)
+	must(t, err)
+	if change != nil {
+		var in intent
+		must(t, json.Unmarshal([]byte(b.intent), &in))
+		change(&in)
+		b.intent, err = in.encode()
+		must(t, err)
+	}
+	w.commit(t, table.Group(p.Table), tp, b.from, b.intent)
+	return b, worker.sink
+}
+
+// commit commits for a group that has no members.
+func (w *world) commit(t testing.TB, group string, tp stream.TopicPartition, at int64, metadata string) {
+	t.Helper()
+	client, err := stream.Open(stream.Config{Brokers: w.kafka.Brokers, ClientID: "admin", Prefix: "x"}, w.log, nil)
+	must(t, err)
+	defer client.Close()
+	offsets := kadm.Offsets{}
+	offsets.Add(kadm.Offset{Topic: tp.Topic, Partition: tp.Partition, At: at, LeaderEpoch: -1, Metadata: metadata})
+	must(t, kadm.NewClient(client).CommitAllOffsets(t.Context(), w.kafka.Group(group), offsets))
+}
+
+func (w *world) topicID(t testing.TB, name string) [16]byte {
+	t.Helper()
+	client, err := stream.Open(stream.Config{Brokers: w.kafka.Brokers, ClientID: "admin", Prefix: "x"}, w.log, nil)
+	must(t, err)
+	defer client.Close()
+	listed, err := kadm.NewClient(client).ListTopics(t.Context(), name)
+	must(t, err)
+	return listed[name].ID
+}
+
+// part is a batch of some rows of another, as an insert leaves it that was cut off between two partitions of the table.
+func part(b *batch, keep func(projections.Row) bool) *batch {
+	p := *b
+	p.rows = nil
+	for _, r := range b.rows {
+		if keep(r) {
+			p.rows = append(p.rows, r)
+		}
+	}
+	return &p
+}
+
+func TestProjectorInsertsABatchOfWhichOnlyTheIntentIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	s := w.subject(t, "c1")
+	w.pending(t, w.events(t, s, "e", 50, time.Now()), nil)
+	w.events(t, s, "later", 10, time.Now())
+	r := w.start(t, w.config())
+	w.caughtUp(t)
+	w.exact(t, table.Timeline, 2*60)
+	if n := r.metric(t, "verifications_total", table.Timeline, outcomeAbsent); n != 1 {
+		t.Errorf("the table was found without the batch %v times, want once", n)
+	}
+}
+
+func TestProjectorSkipsABatchThatIsAlreadyThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	s := w.subject(t, "c1")
+	b, sink := w.pending(t, w.events(t, s, "e", 50, time.Now()), nil)
+	must(t, sink.put(t.Context(), b, true))
+	// A server that has forgotten the token must not get the rows again either.
+	must(t, w.conn.Exec(t.Context(), "ALTER TABLE timeline MODIFY SETTING non_replicated_deduplication_window = 0"))
+	must(t, w.conn.Exec(t.Context(), "ALTER TABLE timeline MODIFY SETTING non_replicated_deduplication_window = 10000"))
+	w.events(t, s, "later", 10, time.Now())
+	r := w.start(t, w.config())
+	w.caughtUp(t)
+	w.exact(t, table.Timeline, 2*60)
+	if n := r.metric(t, "verifications_total", table.Timeline, outcomeComplete); n != 1 {
+		t.Errorf("the batch was found %v times, want once", n)
+	}
+}
+
+func TestProjectorCompletesABatchThatIsThereInPart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	s := w.subject(t, "c1")
+	recs := w.events(t, s, "e", 50, time.Now())
+	b, sink := w.pending(t, recs, nil)
+	// Half of the rows, under a token that nobody knows.
+	half := part(b, func(r projections.Row) bool { return r.Offset < recs[25].Offset })
+	must(t, sink.insert(t.Context(), half, half.rows, "forgotten"))
+	r := w.start(t, w.config())
+	w.caughtUp(t)
+	w.exact(t, table.Timeline, 2*50)
+	if n := r.metric(t, "verifications_total", table.Timeline, outcomePartial); n != 1 {
+		t.Errorf("the batch was found in part %v times, want once", n)
+	}
+	// And the former owner's insert, had it only been slow, does not come on top.
+	must(t, sink.insert(t.Context(), b, b.rows, b.token))
+	w.exact(t, table.Timeline, 2*50)
+}
+
+func TestProjectorCompletesABatchThatTheServerTakesForAKnownOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	s := w.subject(t, "c1")
+	recs := w.events(t, s, "e", 50, time.Now())
+	b, sink := w.pending(t, recs, nil)
+	// Half of the rows under the batch's own token: the trap in which a server drops the other half and says that all is well.
+	half := part(b, func(r projections.Row) bool { return r.Offset < recs[25].Offset })
+	must(t, sink.insert(t.Context(), half, half.rows, b.token))
+	w.start(t, w.config())
+	w.caughtUp(t)
+	w.exact(t, table.Timeline, 2*50)
+}
+
+func TestProjectorCompletesABatchThatWasCutOffAtAMonthsTurn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	s := w.subject(t, "c1")
+	july := time.Date(2026, 7, 31, 23, 59, 59, 0, time.UTC)
+	recs := slices.Concat(w.events(t, s, "july", 20, july), w.events(t, s, "august", 20, july.Add(2*time.Second)))
+	b, sink := w.pending(t, recs, nil)
+	if diff := cmp.Diff([]int{202607, 202608}, b.months); diff != "" {
+		t.Fatalf("months of the batch (-want +got):\n%s", diff)
+	}
+	first := part(b, func(r projections.Row) bool { return r.StoredAt.Equal(july) })
+	must(t, sink.insert(t.Context(), first, first.rows, b.token))
+	r := w.start(t, w.config())
+	w.caughtUp(t)
+	w.exact(t, table.Timeline, 2*40)
+	if n := r.metric(t, "verifications_total", table.Timeline, outcomePartial); n != 1 {
+		t.Errorf("the batch was found in part %v times, want once", n)
+	}
+	// The former owner wakes up and sends the whole batch: nothing of it counts.
+	must(t, sink.insert(t.Context(), b, b.rows, b.token))
+	w.exact(t, table.Timeline, 2*40)
+}
+
+func TestALateInsertOfAFormerOwnerIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	s := w.subject(t, "c1")
+	b, sink := w.pending(t, w.events(t, s, "e", 50, time.Now()), nil)
+	w.start(t, w.config())
+	w.caughtUp(t)
+	w.exact(t, table.Timeline, 2*50)
+	must(t, sink.insert(t.Context(), b, b.rows, b.token))
+	w.exact(t, table.Timeline, 2*50)
+}
+
+func TestProjectorRefusesAnIntentThatItCannotCarryOut(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		change func(*intent)
+		says   string
+	}{
+		{"of another transform", func(i *intent) { i.Transform++ }, "run the release that wrote it"},
+		{"of another form", func(i *intent) { i.Version++ }, "run the release that wrote it"},
+		{"of another topic", func(i *intent) { i.TopicID = strings.Repeat("0", 32) }, "the topic was made anew"},
+		{"of other rows", func(i *intent) { i.Rows++ }, "the log or the projection has changed"},
+		{"that makes no sense", func(i *intent) { i.To = 0 }, "makes no sense"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.pending(t, w.events(t, w.subject(t, "c1"), "e", 5, time.Now()), row.change)
+			err := w.fails(t, w.config())
+			if !errors.Is(err, ErrIntent) || !strings.Contains(err.Error(), row.says) {
+				t.Errorf("error is %v, want one that says %q", err, row.says)
+			}
+			w.exact(t, table.Timeline, 0)
+		})
+	}
+}

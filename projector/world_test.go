@@ -1,0 +1,316 @@
+package projector
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline/throughline/projector/projections"
+	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/schematest"
+	"github.com/throughline/throughline/schema/seal"
+	"github.com/throughline/throughline/schema/store"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/table"
+	"github.com/throughline/throughline/schema/topic"
+)
+
+const patience = 60 * time.Second
+
+func TestMain(m *testing.M) {
+	// The test of kill -9 runs this binary again as the process to be killed.
+	if os.Getenv(childEnv) != "" {
+		os.Exit(runChild())
+	}
+	os.Exit(schematest.Main(m))
+}
+
+// world is a Kafka prefix and a database of one test.
+type world struct {
+	kafka    stream.Config
+	store    store.Config
+	conn     store.Conn
+	producer *stream.Producer
+	// client appends records of any time; the producer gives those up that are older than its timeout.
+	client *kgo.Client
+	master *seal.Master
+	log    *slog.Logger
+	dir    string
+}
+
+var testMaster = [seal.KeyBytes]byte{1, 2, 3}
+
+func newWorld(t testing.TB, partitions int) *world {
+	t.Helper()
+	db := schematest.ClickHouse(t)
+	w := &world{
+		kafka: stream.Config{Brokers: schematest.Kafka(t), ClientID: "test", Prefix: strings.TrimSuffix(schematest.Prefix(t), ".")},
+		store: store.Config{Addr: db.Addr, Database: db.Database, User: db.User, Password: db.Password},
+		dir:   t.TempDir(), log: testLog(t),
+	}
+	ctx := t.Context()
+	must(t, w.open(ctx))
+	var err error
+	w.client, err = stream.Open(w.kafka, w.log, nil)
+	must(t, err)
+	t.Cleanup(w.client.Close)
+	t.Cleanup(func() { must(t, w.conn.Close()) })
+	t.Cleanup(func() { must(t, w.producer.Close(context.WithoutCancel(ctx))) })
+	_, err = store.Migrate(ctx, w.conn, table.Migrations(), nil)
+	must(t, err)
+	deps := stream.Deps{Log: w.log}
+	_, err = stream.EnsureTopics(ctx, w.kafka, deps, topic.Layout(partitions), 1)
+	must(t, err)
+	for _, g := range Groups() {
+		must(t, stream.CommitInitialOffsets(ctx, w.kafka, deps, g.Name, g.Topics))
+	}
+	return w
+}
+
+// open opens what a service works with; the child of the kill test does it, too.
+func (w *world) open(ctx context.Context) error {
+	var err error
+	if w.master, err = seal.NewMaster(testMaster[:]); err != nil {
+		return err
+	}
+	if w.conn, err = store.Open(ctx, w.store, store.ReadWrite); err != nil {
+		return err
+	}
+	w.producer, err = stream.NewProducer(w.kafka, stream.ProducerConfig{}, stream.Deps{Log: w.log})
+	return err
+}
+
+func testLog(t testing.TB) *slog.Logger {
+	t.Helper()
+	var to io.Writer = io.Discard
+	if os.Getenv("PROJECTOR_TEST_LOG") != "" {
+		to = os.Stderr
+	}
+	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug})).With("test", t.Name())
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) deps(reg prometheus.Registerer) Deps {
+	return Deps{Kafka: w.kafka, Producer: w.producer, Store: w.conn, Master: w.master, Log: w.log, Reg: reg}
+}
+
+func (w *world) config() Config {
+	cfg := DefaultConfig()
+	cfg.Dir = w.dir + "/keys"
+	return cfg
+}
+
+// running is a service that runs in the test's process.
+type running struct {
+	*Service
+
+	reg  *prometheus.Registry
+	stop func()
+	done chan error
+}
+
+// start runs the projector until the test ends or stop is called, which waits for it.
+func (w *world) start(t testing.TB, cfg Config) *running {
+	t.Helper()
+	r := &running{reg: prometheus.NewRegistry(), done: make(chan error, 1)}
+	var err error
+	r.Service, err = New(cfg, w.deps(r.reg))
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { r.done <- r.Run(ctx) }()
+	stopped := false
+	r.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-r.done; err != nil {
+			t.Errorf("projector: %v", err)
+		}
+	}
+	t.Cleanup(r.stop)
+	return r
+}
+
+// fails runs the projector and returns the error with which it ends.
+func (w *world) fails(t *testing.T, cfg Config) error {
+	t.Helper()
+	s, err := New(cfg, w.deps(nil))
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err = s.Run(ctx)
+	if ctx.Err() != nil {
+		t.Fatal("the projector did not stop")
+	}
+	return err
+}
+
+// metric is the sum of a counter over the series whose label values include want.
+func (r *running) metric(t testing.TB, name string, want ...string) float64 {
+	t.Helper()
+	families, err := r.reg.Gather()
+	must(t, err)
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != "throughline_projector_"+name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			have := map[string]bool{}
+			for _, l := range m.GetLabel() {
+				have[l.GetValue()] = true
+			}
+			all := true
+			for _, v := range want {
+				all = all && have[v]
+			}
+			if all {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// caughtUp waits until the groups have committed the ends of their topics.
+func (w *world) caughtUp(t testing.TB, tables ...string) {
+	t.Helper()
+	watch, err := stream.NewOffsetWatch(w.kafka, stream.Deps{Log: w.log})
+	must(t, err)
+	defer watch.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, p := range projections.All() {
+		if len(tables) > 0 && !contains(tables, p.Table) {
+			continue
+		}
+		for _, name := range p.Topics {
+			ends, err := watch.EndOffsets(ctx, name)
+			must(t, err)
+			for partition, end := range ends {
+				tp := stream.TopicPartition{Topic: w.kafka.Topic(name), Partition: partition}
+				if err := watch.WaitCommitted(ctx, table.Group(p.Table), tp, end); err != nil {
+					t.Fatalf("group of %s does not reach %d of %s: %v", p.Table, end, tp, err)
+				}
+			}
+		}
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+// count asks for one number.
+func (w *world) count(t testing.TB, query string, args ...any) int {
+	t.Helper()
+	var n uint64
+	must(t, w.conn.QueryRow(t.Context(), query, args...).Scan(&n))
+	return int(n)
+}
+
+// exact fails unless a table has exactly n rows, each once.
+func (w *world) exact(t testing.TB, name string, n int) {
+	t.Helper()
+	all := w.count(t, "SELECT count() FROM "+name)
+	unique := w.count(t, "SELECT uniqExact(_topic, _partition, _offset, _row) FROM "+name)
+	if all != n || unique != n {
+		t.Errorf("%s has %d rows, %d of them unique, want %d", name, all, unique, n)
+	}
+}
+
+// subject is an object with a data key whose record is in the log.
+type subject struct {
+	ref   object.Ref
+	keyID string
+	key   *seal.DataKey
+}
+
+func (w *world) subject(t testing.TB, id string) subject {
+	t.Helper()
+	ref := object.Ref{Type: object.Customer, ID: id}
+	rec, key, err := w.master.NewKey("ws", ref, time.Now())
+	must(t, err)
+	value, err := text(rec)
+	must(t, err)
+	_, err = w.producer.Produce(t.Context(), &stream.Record{
+		Topic: w.kafka.Topic(topic.SubjectKeys), Key: topic.Key("ws", string(ref.Type), ref.ID, rec.ID), Value: value,
+	})
+	must(t, err)
+	return subject{ref: ref, keyID: rec.ID, key: key}
+}
+
+// event makes the record of an event with two links.
+func (w *world) event(t testing.TB, s subject, id string, at time.Time) *stream.Record {
+	t.Helper()
+	personal, err := text(event.Personal{Description: "viewed " + id, Icon: "📖", Payload: `{"n": 1.0}`})
+	must(t, err)
+	e := event.Event{
+		ID: id, Workspace: "ws", Type: s.ref.Type, ObjectID: s.ref.ID, Name: "viewed",
+		OccurredAt: event.TimeOf(at), ReceivedAt: event.TimeOf(at), KeyID: s.keyID,
+		Links: []event.Link{
+			{Type: s.ref.Type, ID: s.ref.ID, Kind: event.LinkPrimary},
+			{Type: object.Account, ID: "a1", Kind: event.LinkRelated, Via: []object.Ref{s.ref}},
+		},
+	}
+	e.Sealed = s.key.Seal(personal, e.AdditionalData())
+	value, err := e.Encode()
+	must(t, err)
+	return &stream.Record{
+		Topic: w.kafka.Topic(topic.Events), Key: topic.Key("ws", string(s.ref.Type), s.ref.ID),
+		Value: value, Timestamp: at.Truncate(time.Millisecond),
+	}
+}
+
+// put appends records; their places are in them afterwards.
+func (w *world) put(t testing.TB, recs ...*stream.Record) {
+	t.Helper()
+	must(t, w.client.ProduceSync(t.Context(), recs...).FirstErr())
+}
+
+// events appends n events of a subject.
+func (w *world) events(t testing.TB, s subject, prefix string, n int, at time.Time) []*stream.Record {
+	t.Helper()
+	recs := make([]*stream.Record, n)
+	for i := range recs {
+		recs[i] = w.event(t, s, fmt.Sprintf("%s-%d", prefix, i), at)
+	}
+	w.put(t, recs...)
+	return recs
+}
+
+// run follows a view until the test ends.
+func run(t testing.TB, view *stream.View) *stream.View {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- view.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		must(t, <-done)
+		must(t, view.Close())
+	})
+	return view
+}
