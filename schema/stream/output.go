@@ -36,7 +36,8 @@ func openOutputs(ctx context.Context, client *kgo.Client, p *Processor, partitio
 	in := TopicPartition{p.input, partition}
 	tps := []TopicPartition{in}
 	for _, name := range p.cfg.Topics(p.pc.Outputs...) {
-		if int(partition) < metas[name].partitions {
+		// An input that is an output as well stands there already: a broker refuses to be asked twice for a partition.
+		if name != p.input && int(partition) < metas[name].partitions {
 			tps = append(tps, TopicPartition{name, partition})
 		}
 	}
