@@ -1,0 +1,212 @@
+package query
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/throughline/throughline/schema/access"
+	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/schematest"
+	"github.com/throughline/throughline/schema/store"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/table"
+	"github.com/throughline/throughline/schema/web"
+	"github.com/throughline/throughline/schema/workspace"
+)
+
+// fixture is a service over a real ClickHouse, whose tables the test fills itself. The bearer of a request is taken for
+// the name of its workspace.
+type fixture struct {
+	db      schematest.DB
+	write   store.Conn
+	service *Service
+	reg     *prometheus.Registry
+}
+
+func newFixture(t *testing.T, change ...func(*Config)) *fixture {
+	t.Helper()
+	f := &fixture{db: schematest.ClickHouse(t), reg: prometheus.NewRegistry()}
+	f.write = open(t, f.db, store.ReadWrite)
+	if _, err := store.Migrate(t.Context(), f.write, table.Migrations(), nil); err != nil {
+		t.Fatal(err)
+	}
+	cfg := f.config()
+	for _, c := range change {
+		c(&cfg)
+	}
+	service, err := New(cfg, Deps{Log: slog.New(slog.DiscardHandler), Reg: f.reg, Require: bearerIsWorkspace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.service = service
+	service.open.Store(&backend{
+		conn: open(t, f.db, store.ReadOnly), limits: cfg.Limits, metrics: service.metrics, kafka: cfg.Kafka,
+		positionTimeout: cfg.PositionTimeout,
+	})
+	return f
+}
+
+func (f *fixture) config() Config {
+	cfg := DefaultConfig()
+	cfg.Listen = ""
+	cfg.Kafka = stream.Config{Brokers: []string{"127.0.0.1:1"}, ClientID: "query-test", Prefix: "t"}
+	cfg.ClickHouse = store.Config{
+		Addr: f.db.Addr, Database: f.db.Database, User: f.db.ReadUser, Password: f.db.ReadPassword,
+	}
+	return cfg
+}
+
+func open(t *testing.T, db schematest.DB, how store.Access) store.Conn {
+	t.Helper()
+	cfg := store.Config{Addr: db.Addr, Database: db.Database, User: db.User, Password: db.Password}
+	if how == store.ReadOnly {
+		cfg.User, cfg.Password = db.ReadUser, db.ReadPassword
+	}
+	conn, err := store.Open(t.Context(), cfg, how)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func bearerIsWorkspace(scope workspace.Scope, next web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		ws, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok || scope != workspace.Read {
+			return problem.NoKey("")
+		}
+		return next(w, r.WithContext(access.WithPrincipal(r.Context(), access.Principal{Workspace: ws})))
+	}
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (f *fixture) get(ctx context.Context, workspace, path string, query url.Values) answer {
+	target := path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+workspace)
+	w := httptest.NewRecorder()
+	f.service.Handler().ServeHTTP(w, r)
+	body, _ := io.ReadAll(w.Result().Body)
+	return answer{w.Code, w.Header(), string(body)}
+}
+
+// listed is a page as a client reads it.
+type listed struct {
+	Data       []map[string]any `json:"data"`
+	NextCursor *string          `json:"nextCursor"`
+	AsOf       time.Time        `json:"asOf"`
+}
+
+func (f *fixture) list(t *testing.T, workspace, path string, query url.Values) listed {
+	t.Helper()
+	a := f.get(t.Context(), workspace, path, query)
+	if a.status != http.StatusOK {
+		t.Fatalf("GET %s %v: %d %s", path, query, a.status, a.body)
+	}
+	var l listed
+	if err := json.Unmarshal([]byte(a.body), &l); err != nil {
+		t.Fatalf("GET %s: %v in %s", path, err, a.body)
+	}
+	return l
+}
+
+// all reads every page.
+func (f *fixture) all(t *testing.T, workspace, path string, query url.Values, limit int) []map[string]any {
+	t.Helper()
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	for k, v := range query {
+		q[k] = v
+	}
+	var rows []map[string]any
+	for {
+		l := f.list(t, workspace, path, q)
+		if len(l.Data) > limit {
+			t.Fatalf("page has %d rows, limit is %d", len(l.Data), limit)
+		}
+		rows = append(rows, l.Data...)
+		if l.NextCursor == nil {
+			return rows
+		}
+		q.Set("cursor", *l.NextCursor)
+	}
+}
+
+func column(rows []map[string]any, name string) []string {
+	values := make([]string, len(rows))
+	for i, r := range rows {
+		values[i], _ = r[name].(string)
+	}
+	return values
+}
+
+type row interface {
+	Columns() []string
+	Values() []any
+}
+
+// insert writes rows as the projector does.
+func insert[R row](t *testing.T, f *fixture, name string, rows ...R) {
+	t.Helper()
+	batch, err := f.write.PrepareBatch(t.Context(), "INSERT INTO "+name+" ("+strings.Join(rows[0].Columns(), ", ")+")")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if err := batch.Append(r.Values()...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// noon is the time of rows that say nothing else.
+func noon() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
+
+// timelineOf is a plain row on the timeline of customer c1 of workspace ws.
+func timelineOf(id string, change ...func(*table.TimelineRow)) table.TimelineRow {
+	r := table.TimelineRow{
+		Workspace: "ws", ObjectType: "CUSTOMER", ObjectID: "c1", OccurredAt: noon(), EventID: id, PrimaryType: "CUSTOMER",
+		PrimaryID: "c1", Kind: "event", Link: "primary", Via: "[]", Name: "Visited", ReceivedAt: noon(), StoredAt: noon(),
+		From: table.Source{Topic: "t.events.v1"},
+	}
+	for _, c := range change {
+		c(&r)
+	}
+	return r
+}
+
+// logged is a row of the event log of workspace ws.
+func logged(id, status string, at time.Time, change ...func(*table.EventLogRow)) table.EventLogRow {
+	r := table.EventLogRow{
+		Workspace: "ws", ReceivedAt: at, EventID: id, Status: status, Name: "Visited", ObjectType: "CUSTOMER", ObjectID: "c1",
+		OccurredAt: at, Links: "[]", Missing: "[]", Submission: `{"name":"Visited"}`, StoredAt: at,
+		From: table.Source{Topic: "t." + status},
+	}
+	for _, c := range change {
+		c(&r)
+	}
+	return r
+}

@@ -1,0 +1,6 @@
+SELECT received_at, event_id, status, reason, name, object_type, object_id, external_id, links, missing, submission, stored_at, _topic, _partition, _offset
+FROM event_log
+WHERE workspace = {ws:String}
+  AND event_id = {id:String}
+ORDER BY status = 'LINKED' DESC, received_at DESC, stored_at DESC, _topic DESC, _partition DESC, _offset DESC
+LIMIT 500

@@ -1,0 +1,7 @@
+SELECT event_id, primary_type, primary_id, kind, link, via, name, description, icon, source, payload, transition, occurred_at, received_at
+FROM timeline
+WHERE workspace = {ws:String}
+  AND object_type = {type:String}
+  AND object_id = {id:String}
+ORDER BY workspace DESC, object_type DESC, object_id DESC, occurred_at DESC, event_id DESC, primary_type DESC, primary_id DESC
+LIMIT 51
