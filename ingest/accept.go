@@ -71,7 +71,12 @@ func (s *Service) postEvent(w http.ResponseWriter, r *http.Request) error {
 
 // resolve finds the primary object of a submission, or refuses it.
 func (s *Service) resolve(ctx context.Context, sub *event.Submission, sent []byte) error {
-	rec, err := s.registry.Resolve(ctx, sub.Workspace, object.Lookup{Type: sub.Type, ID: sub.ObjectID, ExternalID: sub.ExternalID})
+	rec, err := s.registry.Resolve(ctx, sub.Workspace, lookup(sub))
+	return s.resolved(sub, rec, err, sent)
+}
+
+// resolved takes what a look-up of the primary object gave.
+func (s *Service) resolved(sub *event.Submission, rec *object.Record, err error, sent []byte) error {
 	switch {
 	case err == nil:
 		sub.ObjectID, sub.Resolved = rec.ID, true
@@ -100,20 +105,29 @@ func notFound(sub *event.Submission) *problem.Problem {
 
 // append writes a submission to the log and says where it stands.
 func (s *Service) append(ctx context.Context, sub *event.Submission) (position.Position, error) {
-	value, err := sub.Encode()
+	record, err := s.submissionRecord(sub)
 	if err != nil {
 		return position.Position{}, err
 	}
-	offsets, err := s.producer.Produce(ctx, &stream.Record{
-		Topic: s.topic(topic.Submissions), Key: s.submissionKey(sub), Value: value, Timestamp: sub.ReceivedAt.Time,
-		Headers: stream.Headers(topic.Envelope{
-			ID: sub.ID, Type: topic.TypeSubmission, Workspace: sub.Workspace, Time: sub.ReceivedAt.Time,
-		}.Headers()),
-	})
+	offsets, err := s.producer.Produce(ctx, record)
 	if err != nil {
 		return position.Position{}, unavailable(err)
 	}
 	return at(topic.Submissions, offsets[0], !sub.Resolved), nil
+}
+
+// submissionRecord is a submission as it goes into the log.
+func (s *Service) submissionRecord(sub *event.Submission) (*stream.Record, error) {
+	value, err := sub.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return &stream.Record{
+		Topic: s.topic(topic.Submissions), Key: s.submissionKey(sub), Value: value, Timestamp: sub.ReceivedAt.Time,
+		Headers: stream.Headers(topic.Envelope{
+			ID: sub.ID, Type: topic.TypeSubmission, Workspace: sub.Workspace, Time: sub.ReceivedAt.Time,
+		}.Headers()),
+	}, nil
 }
 
 // submissionKey puts a submission into the partition of its primary object. Where that is to be found later it is a guess

@@ -36,6 +36,8 @@ func (s *Service) routes() {
 	}
 	for _, r := range []scoped{
 		{http.MethodPost, "/v1/events", workspace.EventsWrite, s.postEvent},
+		{http.MethodPost, "/v1/events/batch", workspace.EventsWrite, s.postEvents},
+		{http.MethodPost, "/v1/objects/batch", workspace.ObjectsWrite, s.postObjects},
 		{http.MethodGet, "/v1/objects", workspace.Read, s.listObjects},
 		{http.MethodGet, "/v1/objects/{objectType}/{objectId}", workspace.Read, s.getObject},
 		{http.MethodPut, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, s.putObject},

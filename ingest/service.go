@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/throughline/throughline/ingest/registry"
 	"github.com/throughline/throughline/schema/access"
@@ -46,9 +47,11 @@ type Service struct {
 	metrics  *metrics
 	now      func() time.Time
 	slots    chan struct{}
-	locks    *locks
-	refusals chan *stream.Record
-	router   *web.Router
+	// batchBytes counts what batches hold.
+	batchBytes *semaphore.Weighted
+	locks      *locks
+	refusals   chan *stream.Record
+	router     *web.Router
 }
 
 // New checks the configuration and builds the edge. It does no I/O.
@@ -62,7 +65,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s := &Service{
 		cfg: cfg, kafka: deps.Kafka, producer: deps.Producer, registry: deps.Registry, access: deps.Access,
 		master: deps.Master, log: deps.Log, metrics: newMetrics(deps.Reg), now: deps.Now,
-		slots: make(chan struct{}, cfg.MaxInFlight), locks: newLocks(), refusals: make(chan *stream.Record, cfg.RefusalBuffer),
+		slots: make(chan struct{}, cfg.MaxInFlight), batchBytes: semaphore.NewWeighted(cfg.MaxBatchBytes), locks: newLocks(), refusals: make(chan *stream.Record, cfg.RefusalBuffer),
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -85,9 +85,14 @@ func (s *Service) free(workspace string, o *object.Object) error {
 	if len(owners) == 0 || owners[0].ID == o.ID {
 		return nil
 	}
-	p := problem.Newf(problem.Conflict, "The externalId %q is held by the %s %q.", o.ExternalID, o.Type, owners[0].ID)
-	p.Errors = []problem.Fault{problem.Atf("/externalId", "is held by the %s %q", o.Type, owners[0].ID)}
-	return p.WithExtra("objectType", o.Type).WithExtra("objectId", owners[0].ID)
+	return held(o, owners[0].ID)
+}
+
+// held refuses an external id and names its holder.
+func held(o *object.Object, holder string) error {
+	p := problem.Newf(problem.Conflict, "The externalId %q is held by the %s %q.", o.ExternalID, o.Type, holder)
+	p.Errors = []problem.Fault{problem.Atf("/externalId", "is held by the %s %q", o.Type, holder)}
+	return p.WithExtra("objectType", o.Type).WithExtra("objectId", holder)
 }
 
 // dataKey is the newest data key of an object, or a new one. The record of a new one is acknowledged before it seals
@@ -97,23 +102,31 @@ func (s *Service) dataKey(ctx context.Context, workspace string, ref object.Ref)
 	if !errors.Is(err, registry.ErrErased) {
 		return id, key, err
 	}
-	now := s.now()
-	rec, key, err := s.master.NewKey(workspace, ref, now)
+	id, key, record, err := s.newDataKey(workspace, ref)
 	if err != nil {
 		return "", nil, err
 	}
-	value, err := json.Marshal(rec)
-	if err != nil {
-		return "", nil, fmt.Errorf("encode data key: %w", err)
-	}
-	_, err = s.producer.Produce(ctx, &stream.Record{
-		Topic: s.topic(topic.SubjectKeys), Key: topic.Key(workspace, string(ref.Type), ref.ID, rec.ID), Value: value, Timestamp: now,
-		Headers: stream.Headers(topic.Envelope{ID: rec.ID, Type: topic.TypeSubjectKey, Workspace: workspace, Time: now}.Headers()),
-	})
-	if err != nil {
+	if _, err := s.producer.Produce(ctx, record); err != nil {
 		return "", nil, unavailable(err)
 	}
-	return rec.ID, key, nil
+	return id, key, nil
+}
+
+// newDataKey makes a data key of a subject and its record.
+func (s *Service) newDataKey(workspace string, ref object.Ref) (string, *seal.DataKey, *stream.Record, error) {
+	now := s.now()
+	rec, key, err := s.master.NewKey(workspace, ref, now)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	value, err := json.Marshal(rec)
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("encode data key: %w", err)
+	}
+	return rec.ID, key, &stream.Record{
+		Topic: s.topic(topic.SubjectKeys), Key: topic.Key(workspace, string(ref.Type), ref.ID, rec.ID), Value: value, Timestamp: now,
+		Headers: stream.Headers(topic.Envelope{ID: rec.ID, Type: topic.TypeSubjectKey, Workspace: workspace, Time: now}.Headers()),
+	}, nil
 }
 
 // sealed is the record's value of an object: what identifies and links it in the clear, what is personal sealed.
@@ -151,19 +164,29 @@ func (s *Service) sealed(workspace string, o *object.Object, keyID string, key *
 
 // write appends the record of an object, nil for a tombstone, and waits until this edge sees it.
 func (s *Service) write(ctx context.Context, workspace string, ref object.Ref, value []byte) (stream.Offset, error) {
-	now := s.now()
-	offsets, err := s.producer.Produce(ctx, &stream.Record{
-		Topic: s.topic(topic.Objects), Key: topic.Key(workspace, string(ref.Type), ref.ID), Value: value, Timestamp: now,
-		Headers: stream.Headers(topic.Envelope{ID: newID(), Type: topic.TypeObject, Workspace: workspace, Time: now}.Headers()),
-	})
+	offsets, err := s.producer.Produce(ctx, s.objectRecord(workspace, ref, value))
 	if err != nil {
 		return stream.Offset{}, unavailable(err)
 	}
+	s.visible(ctx, offsets[0])
+	return offsets[0], nil
+}
+
+// objectRecord is the record of an object as it goes into the log.
+func (s *Service) objectRecord(workspace string, ref object.Ref, value []byte) *stream.Record {
+	now := s.now()
+	return &stream.Record{
+		Topic: s.topic(topic.Objects), Key: topic.Key(workspace, string(ref.Type), ref.ID), Value: value, Timestamp: now,
+		Headers: stream.Headers(topic.Envelope{ID: newID(), Type: topic.TypeObject, Workspace: workspace, Time: now}.Headers()),
+	}
+}
+
+// visible waits until this edge sees a write.
+func (s *Service) visible(ctx context.Context, o stream.Offset) {
 	wait, cancel := context.WithTimeout(ctx, visibleTimeout)
 	defer cancel()
-	if err := s.registry.WaitFor(wait, offsets[0]); err != nil {
+	if err := s.registry.WaitFor(wait, o); err != nil {
 		// It is durable, so the answer is yes; whoever needs to read it waits by position or by a barrier.
 		s.log.WarnContext(ctx, "write not visible yet", slog.String("error", err.Error()))
 	}
-	return offsets[0], nil
 }

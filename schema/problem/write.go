@@ -49,7 +49,7 @@ func Write(w http.ResponseWriter, r *http.Request, p *Problem) {
 	header := w.Header()
 	maps.Copy(header, out.Header)
 	if out.RetryAfter > 0 {
-		header.Set("Retry-After", seconds(out.RetryAfter))
+		header.Set("Retry-After", Seconds(out.RetryAfter))
 	}
 	header.Set("Content-Type", ContentType)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
@@ -60,8 +60,8 @@ func Write(w http.ResponseWriter, r *http.Request, p *Problem) {
 	_, _ = w.Write(body) // a client that has gone cannot be told
 }
 
-// seconds rounds up: a client must not come back too early.
-func seconds(d time.Duration) string {
+// Seconds writes the value of a Retry-After header. It rounds up: a client must not come back too early.
+func Seconds(d time.Duration) string {
 	return strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10)
 }
 

@@ -1,0 +1,122 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/throughline/throughline/ingest/registry"
+	"github.com/throughline/throughline/schema/access"
+	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/position"
+	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
+)
+
+// postEvents accepts a batch of events, item by item: one bad item never fails another.
+func (s *Service) postEvents(w http.ResponseWriter, r *http.Request) error {
+	b, release, err := s.readBatch(r, "events")
+	if err != nil {
+		return err
+	}
+	defer release()
+	workspace := access.From(r.Context()).Workspace
+	async := prefers(r, "respond-async")
+	subs := make([]*event.Submission, len(b.items))
+	now := s.now()
+	for i, item := range b.items {
+		if p := oversized(item, event.MaxEventBytes); p != nil {
+			b.results[i].refuse(p)
+			continue
+		}
+		sub, refused := decodeEvent(item, nil, now)
+		sub.Workspace = workspace
+		if refused != nil {
+			b.results[i].refuse(problem.From(s.refuse(sub, workspace, event.StatusInvalid, refused, item)))
+			continue
+		}
+		subs[i] = sub
+	}
+	if async {
+		w.Header().Set("Preference-Applied", "respond-async")
+	} else {
+		s.resolveAll(r.Context(), b, subs)
+	}
+	s.appendAll(r.Context(), b, subs)
+	return b.answer(w, workspace)
+}
+
+// resolveAll finds the primary objects of a batch. Whatever needs the view to have caught up shares one wait.
+func (s *Service) resolveAll(ctx context.Context, b *batch, subs []*event.Submission) {
+	var behind error
+	for _, sub := range subs {
+		if sub != nil && s.unsure(sub) {
+			behind = s.registry.Barrier(ctx)
+			break
+		}
+	}
+	for i, sub := range subs {
+		if sub == nil {
+			continue
+		}
+		rec, err := s.registry.ResolveLocal(sub.Workspace, lookup(sub))
+		if behind != nil && (err != nil || sub.ExternalID != "") {
+			err = behind
+		}
+		if err := s.resolved(sub, rec, err, b.items[i]); err != nil {
+			b.results[i].refuse(problem.From(err))
+			subs[i] = nil
+		}
+	}
+}
+
+// unsure says whether the view as it is cannot answer for a submission: an id that it lacks may have just been written, an
+// external id may have been re-pointed.
+func (s *Service) unsure(sub *event.Submission) bool {
+	if sub.ExternalID != "" {
+		return true
+	}
+	_, err := s.registry.ResolveLocal(sub.Workspace, lookup(sub))
+	return errors.Is(err, registry.ErrNotFound)
+}
+
+func lookup(sub *event.Submission) object.Lookup {
+	return object.Lookup{Type: sub.Type, ID: sub.ObjectID, ExternalID: sub.ExternalID}
+}
+
+// appendAll writes what was not refused and waits until the brokers have it.
+func (s *Service) appendAll(ctx context.Context, b *batch, subs []*event.Submission) {
+	records := make([]*stream.Record, 0, len(subs))
+	of := make([]int, 0, len(subs))
+	for i, sub := range subs {
+		if sub == nil {
+			continue
+		}
+		record, err := s.submissionRecord(sub)
+		if err != nil {
+			b.results[i].refuse(problem.From(err))
+			continue
+		}
+		records, of = append(records, record), append(of, i)
+	}
+	for n, result := range s.producer.ProduceEach(ctx, records) {
+		i := of[n]
+		sub := subs[i]
+		if result.Err != nil {
+			s.metrics.events.WithLabelValues("unavailable").Inc()
+			b.results[i].refuse(problem.From(unavailable(result.Err)))
+			continue
+		}
+		b.results[i].Status, b.results[i].ID = http.StatusOK, sub.ID
+		outcome := "linked"
+		if !sub.Resolved {
+			b.results[i].Status, outcome = http.StatusAccepted, "pending"
+		}
+		s.metrics.events.WithLabelValues(outcome).Inc()
+		b.where.Add(position.Entry{
+			Topic: topic.Submissions, Partition: result.Offset.Partition, Offset: result.Offset.Offset, Pending: !sub.Resolved,
+		})
+	}
+}
