@@ -18,10 +18,10 @@ import (
 	"github.com/throughline/throughline/schema/topic"
 )
 
-func setMaxMessageBytes(t *testing.T, cfg stream.Config, name topic.Name, bytes string) {
+func alterTopic(t *testing.T, cfg stream.Config, name topic.Name, key, value string) {
 	t.Helper()
 	resps, err := kadm.NewClient(client(t, cfg)).AlterTopicConfigs(t.Context(),
-		[]kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &bytes}}, cfg.Topic(name))
+		[]kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, cfg.Topic(name))
 	for _, r := range resps {
 		err = errors.Join(err, r.Err)
 	}
@@ -36,7 +36,7 @@ func TestProcessorAbortsWhenOneOutputFailsAndLosesNothing(t *testing.T) {
 		ensureTopics(t, cfg, specs(1))
 		commitInitial(t, cfg, "copy", inputs)
 		// The broker refuses one output of the batch; its neighbours are acknowledged before and after it.
-		setMaxMessageBytes(t, cfg, outputs, "2000")
+		alterTopic(t, cfg, outputs, "max.message.bytes", "2000")
 		var noise strings.Builder
 		for noise.Len() < 6000 {
 			noise.WriteString(rand.Text()) // does not compress below 2,000 bytes
@@ -58,7 +58,7 @@ func TestProcessorAbortsWhenOneOutputFailsAndLosesNothing(t *testing.T) {
 		if at := committedOffsets(t, cfg, "copy", inputs)[0]; at > 1 {
 			t.Errorf("offset %d was committed although an output at 1 failed", at)
 		}
-		setMaxMessageBytes(t, cfg, outputs, "1048576")
+		alterTopic(t, cfg, outputs, "max.message.bytes", "1048576")
 		awaitEnd(t, cfg, 20*time.Second)
 		if diff := cmp.Diff(map[int32][]string{0: {"a", big, "b"}}, committedValues(t, cfg, outputs)); diff != "" {
 			t.Errorf("outputs (-want +got):\n%.500s", diff)

@@ -1,0 +1,72 @@
+package stream_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
+)
+
+func TestOriginSurvivesARoundTripAndIsReplaced(t *testing.T) {
+	t.Parallel()
+	derived := &stream.Record{Headers: []stream.Header{{Key: "ce_id", Value: []byte("1")}}}
+	for _, offset := range []int64{5, 6} {
+		stream.SetOrigin(derived, &stream.Record{Topic: "throughline.submissions.v1", Partition: 3, Offset: offset})
+		got, err := stream.Origin(derived)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := stream.Offset{TopicPartition: stream.TopicPartition{Topic: "throughline.submissions.v1", Partition: 3}, Offset: offset}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("origin (-want +got):\n%s", diff)
+		}
+	}
+	if len(derived.Headers) != 2 {
+		t.Errorf("headers: %v, want one origin", derived.Headers)
+	}
+}
+
+func TestOriginRefusesWhatNobodyWrote(t *testing.T) {
+	t.Parallel()
+	if _, err := stream.Origin(&stream.Record{}); !errors.Is(err, stream.ErrNoOrigin) {
+		t.Errorf("without a header: %v, want ErrNoOrigin", err)
+	}
+	for name, value := range map[string]string{
+		"empty":                  "",
+		"two parts":              "t/1",
+		"four parts":             "t/1/2/3",
+		"no topic":               "/1/2",
+		"a negative partition":   "t/-1/2",
+		"a negative offset":      "t/1/-2",
+		"a partition over int32": "t/4294967296/2",
+		"letters":                "t/a/b",
+	} {
+		r := &stream.Record{Headers: []stream.Header{{Key: topic.HeaderOrigin, Value: []byte(value)}}}
+		if o, err := stream.Origin(r); err == nil || errors.Is(err, stream.ErrNoOrigin) {
+			t.Errorf("%s: %v, %v, want an error about the header", name, o, err)
+		}
+	}
+}
+
+func FuzzOrigin(f *testing.F) {
+	for _, seed := range []string{"t/0/0", "", "///", "throughline.events.v1/11/9223372036854775807"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		r := &stream.Record{Headers: []stream.Header{{Key: topic.HeaderOrigin, Value: []byte(value)}}}
+		o, err := stream.Origin(r)
+		if err != nil {
+			return
+		}
+		// What is accepted means the same after it was written again.
+		again := &stream.Record{}
+		stream.SetOrigin(again, &stream.Record{Topic: o.Topic, Partition: o.Partition, Offset: o.Offset})
+		got, err := stream.Origin(again)
+		if err != nil || got != o {
+			t.Errorf("%q gave %v, written again %v, %v", value, o, got, err)
+		}
+	})
+}
