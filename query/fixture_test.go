@@ -120,15 +120,19 @@ type listed struct {
 
 func (f *fixture) list(t *testing.T, workspace, path string, query url.Values) listed {
 	t.Helper()
-	a := f.get(t.Context(), workspace, path, query)
-	if a.status != http.StatusOK {
-		t.Fatalf("GET %s %v: %d %s", path, query, a.status, a.body)
-	}
 	var l listed
-	if err := json.Unmarshal([]byte(a.body), &l); err != nil {
-		t.Fatalf("GET %s: %v in %s", path, err, a.body)
-	}
+	decode(t, f.get(t.Context(), workspace, path, query), &l)
 	return l
+}
+
+func decode(t *testing.T, a answer, v any) {
+	t.Helper()
+	if a.status != http.StatusOK {
+		t.Fatalf("got %d %s", a.status, a.body)
+	}
+	if err := json.Unmarshal([]byte(a.body), v); err != nil {
+		t.Fatalf("%v in %s", err, a.body)
+	}
 }
 
 // all reads every page.
