@@ -1,0 +1,274 @@
+package link_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/throughline/throughline/ingest/link"
+	"github.com/throughline/throughline/schema/embedded"
+	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/schematest"
+	"github.com/throughline/throughline/schema/schematest/golden"
+	"github.com/throughline/throughline/schema/seal"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
+)
+
+func kfake(t *testing.T) []string {
+	t.Helper()
+	return schematest.Kfake(t)
+}
+
+// childEnv holds the configuration of a linker that this binary runs instead of its tests.
+const childEnv = "LINK_TEST_CHILD"
+
+type child struct {
+	Kafka stream.Config
+	Link  link.Config
+	Dir   string
+	// BrokerDir is the folder of the broker that runs in the same process, if any.
+	BrokerDir  string
+	BrokerPort int
+}
+
+func runChild() int {
+	var c child
+	if err := json.Unmarshal([]byte(os.Getenv(childEnv)), &c); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	master, err := seal.ParseMaster(golden.MasterKey)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	// It ends by being killed; the time is a bound for the case that the parent died first.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if c.BrokerDir != "" {
+		if _, err := embedded.StartKfake(ctx, embedded.KfakeOptions{DataDir: c.BrokerDir, Port: c.BrokerPort}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 2
+		}
+	}
+	if err := runLinker(ctx, c.Kafka, master, c.Link, c.Dir, slog.New(slog.DiscardHandler)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+const customers = 20
+
+// load appends events about a few objects: each once, and many of them again, some of them by producers that know no
+// partition. It gives the identities that must become events.
+func load(t *testing.T, w *world, n int) map[string]int {
+	t.Helper()
+	random := rand.New(rand.NewPCG(1, 2))
+	for c := range customers {
+		w.put(customer(c), fmt.Sprintf("x%d", c))
+	}
+	want := map[string]int{}
+	var subs []event.Submission
+	for i := range n {
+		ref := customer(i % customers)
+		s := about(ref, fmt.Sprintf("e%d", i))
+		want[ref.ID+"/"+s.ID] = 1
+		subs = append(subs, s)
+		if i > 0 && random.IntN(3) == 0 {
+			again := random.IntN(i)
+			subs = append(subs, about(customer(again%customers), fmt.Sprintf("e%d", again)))
+		}
+	}
+	records := make([]*stream.Record, len(subs))
+	for i, s := range subs {
+		key := topic.Key(s.Workspace, string(s.Type), s.ObjectID)
+		if i%10 == 0 {
+			// Not resolved, by external id, and with a key that leads anywhere.
+			s.Resolved, s.ExternalID, s.ObjectID = false, "x"+s.ObjectID[1:], ""
+			key = fmt.Appendf(nil, "any-%d", i)
+		}
+		value, err := s.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		records[i] = &stream.Record{Topic: w.kafka.Topic(topic.Submissions), Key: key, Value: value}
+	}
+	if _, err := w.producer.Produce(t.Context(), records...); err != nil {
+		t.Fatal(err)
+	}
+	return want
+}
+
+func counted(w *world) map[string]int {
+	w.t.Helper()
+	got := map[string]int{}
+	for _, e := range w.events() {
+		got[e.ObjectID+"/"+e.ID]++
+	}
+	return got
+}
+
+// TestSubmissionsBecomeTheSameEventsHoweverOftenTheyAreSent is the property behind at-least-once producers.
+func TestSubmissionsBecomeTheSameEventsHoweverOftenTheyAreSent(t *testing.T) {
+	t.Parallel()
+	onEachBroker(t, func(t *testing.T, w *world) {
+		w.cfg.MaxBatch = 100
+		w.start()
+		want := load(t, w, 500)
+		w.settle()
+		if diff := cmp.Diff(want, counted(w)); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		load(t, w, 500)
+		w.settle()
+		if diff := cmp.Diff(want, counted(w)); diff != "" {
+			t.Errorf("events after everything was sent again (-want +got):\n%s", diff)
+		}
+		if dead := w.read(topic.DeadLetters); len(dead) > 0 {
+			t.Errorf("got %d dead letters, want none", len(dead))
+		}
+	})
+}
+
+// TestALinkerThatIsKilledLosesAndDoublesNothing kills the process with SIGKILL again and again, mostly inside a
+// transaction. Half of the times its local store is gone too.
+func TestALinkerThatIsKilledLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, schematest.ApacheKafka(t), false)
+	want := load(t, w, 6000)
+	w.killAndRestart(child{}, len(want), 4)
+	w.start()
+	w.settle()
+	if diff := cmp.Diff(want, counted(w)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// TestALinkerThatIsKilledWithItsBrokerLosesAndDoublesNothing kills the process that has the embedded broker in it, which
+// may leave a transaction committed on some of its partitions only.
+func TestALinkerThatIsKilledWithItsBrokerLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	broker, err := embedded.StartKfake(t.Context(), embedded.KfakeOptions{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, err := net.SplitHostPort(broker.Brokers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, broker.Brokers, true)
+	want := load(t, w, 3000)
+	if err := broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.killAndRestart(child{BrokerDir: dir, BrokerPort: port}, len(want), 4)
+	broker, err = embedded.StartKfake(t.Context(), embedded.KfakeOptions{DataDir: dir, Port: port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = broker.Close() })
+	w.start()
+	w.settle()
+	if diff := cmp.Diff(want, counted(w)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// killAndRestart runs linkers in processes of their own and kills each soon after it began to write.
+func (w *world) killAndRestart(c child, n, kills int) {
+	w.t.Helper()
+	w.cfg.MaxBatch = 50
+	c.Kafka, c.Link, c.Dir = w.kafka, w.cfg, w.dir
+	config, err := json.Marshal(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	early, before := 0, map[int32]int64{0: 0, 1: 0, 2: 0}
+	for i := range kills {
+		cmd := exec.CommandContext(w.t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), childEnv+"="+string(config))
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			w.t.Fatal(err)
+		}
+		before = w.waitForMore(before)
+		<-time.After(time.Duration(rand.IntN(200)) * time.Millisecond)
+		if err := cmd.Process.Kill(); err != nil {
+			w.t.Fatal(err)
+		}
+		_ = cmd.Wait() // it was killed, as it should be
+		written := int64(0)
+		for _, end := range before {
+			written += end
+		}
+		if written < int64(n) {
+			early++
+		}
+		if i%2 == 1 {
+			if err := os.RemoveAll(w.dir); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	if early == 0 {
+		w.t.Error("every kill came after the work was done: this test proves nothing")
+	}
+}
+
+// waitForMore waits until something was written to events, and gives the ends of its partitions.
+func (w *world) waitForMore(before map[int32]int64) map[int32]int64 {
+	w.t.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		// The broker may be starting.
+		now, err := w.watch.EndOffsets(w.t.Context(), topic.Events)
+		if err == nil && !cmp.Equal(before, now) {
+			return now
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("the linker wrote nothing within a minute: %v", err)
+		}
+		<-tick.C
+	}
+}
+
+// TestTwoLinkersShareThePartitionsAndTakeThemOver adds a second linker while the first works, and then takes the first
+// away: every partition changes its owner, and the new one has the window of the old one.
+func TestTwoLinkersShareThePartitionsAndTakeThemOver(t *testing.T) {
+	t.Parallel()
+	onEachBroker(t, func(t *testing.T, w *world) {
+		w.cfg.MaxBatch = 20
+		stop := w.start()
+		want := load(t, w, 1000)
+		second := *w
+		second.dir, second.cfg.Instance = t.TempDir(), "link-1"
+		second.start()
+		load(t, w, 1000)
+		w.settle()
+		stop()
+		load(t, w, 1000)
+		w.settle()
+		if diff := cmp.Diff(want, counted(w)); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+}
