@@ -110,12 +110,17 @@ func (c *child) ended(err error) error {
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
-	return fmt.Errorf("%s ended: %w%s", c.spec.name, err, c.tail())
+	if text := c.tail(messageTail); text != "" {
+		return fmt.Errorf("%s ended: %w; its last output: %s", c.spec.name, err, text)
+	}
+	return fmt.Errorf("%s ended: %w", c.spec.name, err)
 }
 
-// tail returns the end of the child's log, for error messages.
-func (c *child) tail() string {
-	const most = 2048
+// messageTail is how much of a log, in bytes, an error message quotes.
+const messageTail = 2048
+
+// tail returns the end of the child's log, at most so many bytes of it.
+func (c *child) tail(most int64) string {
 	file, err := os.Open(c.spec.log)
 	if err != nil {
 		return ""
@@ -127,10 +132,10 @@ func (c *child) tail() string {
 		}
 	}
 	text, err := io.ReadAll(file)
-	if err != nil || len(text) == 0 {
+	if err != nil {
 		return ""
 	}
-	return "; its last output: " + strings.TrimSpace(string(text))
+	return strings.TrimSpace(string(text))
 }
 
 // stop asks for an orderly end and waits for it up to grace, then kills.

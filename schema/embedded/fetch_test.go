@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // registry puts a program in the place of npm, which packs what a registry
@@ -67,17 +69,10 @@ func TestFetchDownloadsOnceForManyAndKeepsOnlyTheLibrary(t *testing.T) {
 	skipWithoutPlatform(t)
 	cache := t.TempDir()
 	npm, hash, asked := registry(t, engineMember, "a library")
-	var (
-		group    sync.WaitGroup
-		progress bytes.Buffer
-	)
-	for i := range 5 {
-		e := engineFetch{npm: npm, hash: hash}
-		if i == 0 {
-			e.progress = &progress
-		}
+	var group sync.WaitGroup
+	for range 5 {
 		group.Go(func() {
-			path, err := e.into(t.Context(), cache)
+			path, err := engineFetch{npm: npm, hash: hash}.into(t.Context(), cache)
 			if err != nil {
 				t.Error(err)
 				return
@@ -187,5 +182,41 @@ func TestJavaVersionIsReadFromWhatJavaSays(t *testing.T) {
 		if got := javaVersion(output); got != want {
 			t.Errorf("version of %q is %d, want %d", output, got, want)
 		}
+	}
+}
+
+func TestFetchTellsALogHowFarItIs(t *testing.T) {
+	t.Parallel()
+	skipWithoutPlatform(t)
+	npm, hash, _ := registry(t, engineMember, "a library")
+	var progress bytes.Buffer
+	e := engineFetch{npm: npm, hash: hash, progress: &progress}
+	if _, err := e.into(t.Context(), t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	want := "ClickHouse engine " + engineVersion + ": 0 of 177 MB (0%)\nClickHouse engine: unpacking\n"
+	if diff := cmp.Diff(want, progress.String()); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+}
+
+func TestProgressTellsATerminalFromALog(t *testing.T) {
+	t.Parallel()
+	terminal, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = terminal.Close() })
+	// Any character device is taken for a terminal; a file is not.
+	if !isTerminal(terminal) {
+		t.Error("a character device is no terminal")
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	if isTerminal(file) {
+		t.Error("a file is a terminal")
 	}
 }

@@ -177,53 +177,6 @@ func (k *ApacheKafka) format(ctx context.Context, node kafkaNode) error {
 	return nil
 }
 
-// launch starts the process of a broker.
-func (k *ApacheKafka) launch(ctx context.Context, i int) error {
-	node := k.nodes[i]
-	child, err := startChild(ctx, childSpec{
-		name:  fmt.Sprintf("kafka broker %d", node.id),
-		role:  roleSupervise,
-		args:  append(k.javaArgs(), "kafka.Kafka", node.config()),
-		dir:   node.dir,
-		log:   filepath.Join(node.dir, "server.log"),
-		owner: k.owner,
-	})
-	if err != nil {
-		return err
-	}
-	k.children[i] = child
-	return nil
-}
-
-// javaArgs is the start of a broker's command line. One broker is there to work
-// for long and gets Java's usual compilers and collector. Three share a machine
-// for the minute that a failover test takes, where starting is the work: the
-// quick compiler alone and a collector without threads halve that.
-func (k *ApacheKafka) javaArgs() []string {
-	args := []string{k.java, "-Xms64m", "-Xmx512m"}
-	if len(k.nodes) > 1 {
-		args = append(args, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-	}
-	return append(args, "-cp", filepath.Join(k.libs, "*"))
-}
-
-// Kill ends a broker with SIGKILL, as a crash would. Brokers count from 0.
-func (k *ApacheKafka) Kill(i int) error {
-	return k.children[i].kill()
-}
-
-// Restart starts a broker that was killed, on the same port and data, and
-// returns once the whole cluster is in the metadata again.
-func (k *ApacheKafka) Restart(ctx context.Context, i int) error {
-	if err := k.children[i].kill(); err != nil {
-		return err
-	}
-	if err := k.launch(ctx, i); err != nil {
-		return err
-	}
-	return k.awaitReady(ctx)
-}
-
 // Close ends the cluster in an orderly way and waits until it is gone. It may
 // be called again.
 func (k *ApacheKafka) Close() error { return k.closed() }
@@ -236,6 +189,13 @@ func (k *ApacheKafka) close() error {
 	err := stops.Wait()
 	return errors.Join(err, k.owner.Close())
 }
+
+// Done closes when the first broker has ended, asked for or not. It is meant for
+// a cluster of one, whose end is the end of everything.
+func (k *ApacheKafka) Done() <-chan struct{} { return k.children[0].done }
+
+// Err says how the first broker ended; it is nil while it runs.
+func (k *ApacheKafka) Err() error { return k.children[0].ending() }
 
 // killAll ends what a failed start left running.
 func (k *ApacheKafka) killAll() error {

@@ -61,9 +61,13 @@ func TestApacheKafkaEndsWithAParentThatIsKilledAndKeepsItsData(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("records after the kill (-want +got):\n%s", diff)
 	}
+	if err := second.Err(); err != nil {
+		t.Errorf("a running broker says %v", err)
+	}
 	if err := second.Close(); err != nil {
 		t.Error(err)
 	}
+	<-second.Done()
 	if left := processes(t, dir); len(left) != 0 {
 		t.Errorf("processes left after an orderly end: %v", left)
 	}

@@ -36,10 +36,14 @@ func freePorts(wanted ...int) ([]int, error) {
 	return ports, nil
 }
 
+// startTail is how much of the log of a failed start is searched. Java writes a
+// stack trace of some kilobytes after the line that says what happened.
+const startTail = 64 << 10
+
 // startError is how a child ended that never became ready. Every server says
-// in its own words that it could not listen.
+// in its log, and in its own words, that it could not listen.
 func (c *child) startError() error {
-	if strings.Contains(strings.ToLower(c.err.Error()), "address already in use") {
+	if strings.Contains(strings.ToLower(c.tail(startTail)), "address already in use") {
 		return errors.Join(errPortTaken, c.err)
 	}
 	return c.err

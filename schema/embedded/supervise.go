@@ -36,7 +36,7 @@ func runSupervisor(args []string) int {
 	// in the program that is started, and Java then installs no shutdown hook.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 
-	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
+	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...) //nolint:gosec // the parent says what to run
 	cmd.Env = without(os.Environ(), roleEnv)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{os.NewFile(3, "owner")}

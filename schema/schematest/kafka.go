@@ -78,6 +78,7 @@ func namedBrokers() []string {
 // name is the test's name, shortened and made fit for topics and databases,
 // and a random part, for a test can run many times against one server.
 func name(tb testing.TB) string {
+	tb.Helper()
 	const most = 60
 	plain := strings.Map(func(r rune) rune {
 		switch {

@@ -7,15 +7,18 @@ import (
 	"testing"
 )
 
-// again runs one test of this binary in a process of its own, on a machine that
+// onClickHouse is the test that again runs.
+const onClickHouse = "TestClickHouseGivesEachTestADatabaseOfItsOwn"
+
+// again runs a test of this binary in a process of its own, on a machine that
 // has no program to fetch or to run a server with.
-func again(t *testing.T, test string, env ...string) (output string, err error) {
+func again(t *testing.T, env ...string) (output string, err error) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "-test.v", "-test.run", "^"+test+"$")
+	cmd := exec.Command(self, "-test.v", "-test.run", "^"+onClickHouse+"$")
 	cmd.Env = append(os.Environ(), "PATH=", "JAVA_HOME=", "THROUGHLINE_CACHE="+t.TempDir(),
 		"KAFKA_BROKERS=", "CLICKHOUSE_ADDR=", "SERVERS=", "INTEGRATION=")
 	cmd.Env = append(cmd.Env, env...)
@@ -23,11 +26,9 @@ func again(t *testing.T, test string, env ...string) (output string, err error) 
 	return string(text), err
 }
 
-const onClickHouse = "TestClickHouseGivesEachTestADatabaseOfItsOwn"
-
 func TestAMissingServerSkipsWithTheReason(t *testing.T) {
 	t.Parallel()
-	output, err := again(t, onClickHouse)
+	output, err := again(t)
 	if err != nil || !strings.Contains(output, "--- SKIP: "+onClickHouse) || !strings.Contains(output, "no ClickHouse on this machine") {
 		t.Errorf("%v:\n%s", err, output)
 	}
@@ -35,7 +36,7 @@ func TestAMissingServerSkipsWithTheReason(t *testing.T) {
 
 func TestAMissingServerFailsWhereItIsRequired(t *testing.T) {
 	t.Parallel()
-	output, err := again(t, onClickHouse, "INTEGRATION=required")
+	output, err := again(t, "INTEGRATION=required")
 	if err == nil || !strings.Contains(output, "--- FAIL: "+onClickHouse) || !strings.Contains(output, "INTEGRATION=required") {
 		t.Errorf("%v:\n%s", err, output)
 	}
@@ -43,7 +44,7 @@ func TestAMissingServerFailsWhereItIsRequired(t *testing.T) {
 
 func TestAnUnknownKindOfServerFails(t *testing.T) {
 	t.Parallel()
-	output, err := again(t, onClickHouse, "SERVERS=imaginary")
+	output, err := again(t, "SERVERS=imaginary")
 	if err == nil || !strings.Contains(output, "SERVERS=imaginary is not known") {
 		t.Errorf("%v:\n%s", err, output)
 	}
@@ -52,7 +53,7 @@ func TestAnUnknownKindOfServerFails(t *testing.T) {
 func TestAServerThatIsNamedAndSilentFails(t *testing.T) {
 	t.Parallel()
 	// Port 1 of the loopback address answers nobody.
-	output, err := again(t, onClickHouse, "CLICKHOUSE_ADDR=127.0.0.1:1")
+	output, err := again(t, "CLICKHOUSE_ADDR=127.0.0.1:1")
 	if err == nil || !strings.Contains(output, "create database of test") {
 		t.Errorf("%v:\n%s", err, output)
 	}

@@ -138,5 +138,6 @@ func missing(tb testing.TB, server string, err error) {
 
 // background is the context of what outlives the test that asked first.
 func background(tb testing.TB) context.Context {
+	tb.Helper()
 	return context.WithoutCancel(tb.Context())
 }
