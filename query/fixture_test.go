@@ -111,6 +111,12 @@ func (f *fixture) get(ctx context.Context, workspace, path string, query url.Val
 	return answer{w.Code, w.Header(), string(body)}
 }
 
+func serve(f *fixture, r *http.Request) int {
+	w := httptest.NewRecorder()
+	f.service.Handler().ServeHTTP(w, r)
+	return w.Code
+}
+
 // listed is a page as a client reads it.
 type listed struct {
 	Data       []map[string]any `json:"data"`
