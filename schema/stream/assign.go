@@ -34,7 +34,7 @@ func (p *Processor) onAssigned(_ context.Context, client *kgo.Client, assigned m
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, n := range assigned[p.input] {
-		p.parts[n] = &part{}
+		p.parts[n] = &part{state: partWaiting}
 	}
 	// Paused before the first fetch: no record is handed out until the loop has loaded the state.
 	if len(assigned[p.input]) > 0 {

@@ -2,8 +2,8 @@ package stream_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -41,26 +41,33 @@ func specs(partitions int) []topic.Spec {
 
 func deps(t *testing.T) stream.Deps {
 	t.Helper()
-	var to io.Writer = io.Discard
-	if testing.Verbose() && os.Getenv("STREAM_TEST_LOG") != "" {
-		to = os.Stderr
+	if os.Getenv("STREAM_TEST_LOG") == "" {
+		return stream.Deps{Log: slog.New(slog.DiscardHandler)}
 	}
-	return stream.Deps{Log: slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug})).With("test", t.Name())}
+	handler := slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})
+	return stream.Deps{Log: slog.New(handler).With("test", t.Name())}
 }
 
-// onEachBroker runs a test against kfake and against Apache Kafka.
-func onEachBroker(t *testing.T, test func(t *testing.T, cfg stream.Config)) {
-	t.Helper()
-	t.Run("kfake", func(t *testing.T) {
-		t.Parallel()
-		cfg := config(t, schematest.Kfake(t))
-		cfg.Embedded = true
-		test(t, cfg)
-	})
-	t.Run("apache", func(t *testing.T) {
-		t.Parallel()
-		test(t, config(t, schematest.ApacheKafka(t)))
-	})
+// broker is one of the brokers that a test runs against.
+type broker struct {
+	name   string
+	config func(t *testing.T) stream.Config
+}
+
+// brokers are kfake, one for each test, and an Apache Kafka that all share.
+func brokers() []broker {
+	return []broker{
+		{"kfake", func(t *testing.T) stream.Config {
+			t.Helper()
+			cfg := config(t, schematest.Kfake(t))
+			cfg.Embedded = true
+			return cfg
+		}},
+		{"apache", func(t *testing.T) stream.Config {
+			t.Helper()
+			return config(t, schematest.ApacheKafka(t))
+		}},
+	}
 }
 
 func config(t *testing.T, brokers []string) stream.Config {
@@ -160,7 +167,7 @@ func inBackground(t *testing.T, f func(context.Context) error) (stop func() erro
 			select {
 			case err = <-result:
 			case <-time.After(30 * time.Second):
-				err = fmt.Errorf("did not stop within 30 s")
+				err = errors.New("did not stop within 30 s")
 			}
 		}
 		return err

@@ -181,12 +181,12 @@ func NewProcessor(cfg Config, pc ProcessorConfig, h Handler, deps Deps) (*Proces
 // retry can heal: an *OffsetLostError, an error that wraps ErrStop, an output that is too large.
 func (p *Processor) Run(ctx context.Context) error {
 	failures := 0
-	for {
+	for !ended(ctx) {
 		opened := time.Now()
 		err := p.session(ctx)
 		p.reset()
-		if ctx.Err() != nil {
-			return nil
+		if ended(ctx) {
+			break
 		}
 		var lost *OffsetLostError
 		if errors.As(err, &lost) || errors.Is(err, ErrStop) || errors.Is(err, ErrTooLarge) {
@@ -200,10 +200,9 @@ func (p *Processor) Run(ctx context.Context) error {
 		wait := backoff(failures)
 		p.deps.Log.WarnContext(ctx, "processor session ended, opening another",
 			"role", p.pc.Role, "error", err, "failures", failures, "wait", wait)
-		if pause(ctx, wait) != nil {
-			return nil
-		}
+		_ = pause(ctx, wait) // it ends early only with ctx, which ends the loop
 	}
+	return nil
 }
 
 // Ready is nil while the processor has a session and every partition that it was assigned is loaded.
@@ -231,6 +230,9 @@ func (p *Processor) transactionalID() string {
 	}
 	return id
 }
+
+// ended says that the service is to stop, which is no error.
+func ended(ctx context.Context) bool { return ctx.Err() != nil }
 
 // pause waits for d or for the end of ctx, whose error it returns.
 func pause(ctx context.Context, d time.Duration) error {

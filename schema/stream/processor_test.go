@@ -117,9 +117,9 @@ func (c *copier) seen() (repeats []string, batches, discards, loads int) {
 	return slices.Clone(c.repeats), c.batches, c.discards, c.loads
 }
 
-func processorConfig(instance string) stream.ProcessorConfig {
+func processorConfig() stream.ProcessorConfig {
 	return stream.ProcessorConfig{
-		Role: "copy", Instance: instance, Input: inputs, Outputs: []topic.Name{outputs, others},
+		Role: "copy", Instance: "a", Input: inputs, Outputs: []topic.Name{outputs, others},
 		SessionTimeout: 6 * time.Second, TxnTimeout: 5 * time.Second,
 	}
 }
@@ -178,14 +178,15 @@ func endOffsets(t *testing.T, cfg stream.Config, name topic.Name) map[int32]int6
 	return ends
 }
 
-func committedOffsets(t *testing.T, cfg stream.Config, group string, name topic.Name) map[int32]int64 {
+// committedOffsets are what a group has committed of the inputs, by partition.
+func committedOffsets(t *testing.T, cfg stream.Config, group string) map[int32]int64 {
 	t.Helper()
 	fetched, err := kadm.NewClient(client(t, cfg)).FetchOffsets(t.Context(), cfg.Group(group))
 	if err != nil {
 		t.Fatalf("fetch offsets: %v", err)
 	}
 	at := map[int32]int64{}
-	for p, o := range fetched[cfg.Topic(name)] {
+	for p, o := range fetched[cfg.Topic(inputs)] {
 		at[p] = o.At
 	}
 	return at
@@ -195,7 +196,7 @@ func committedOffsets(t *testing.T, cfg stream.Config, group string, name topic.
 func awaitEnd(t *testing.T, cfg stream.Config, within time.Duration) {
 	t.Helper()
 	eventually(t, within, func() (string, bool) {
-		have, want := committedOffsets(t, cfg, "copy", inputs), endOffsets(t, cfg, inputs)
+		have, want := committedOffsets(t, cfg, "copy"), endOffsets(t, cfg, inputs)
 		diff := cmp.Diff(want, have)
 		return "committed offsets differ from the ends (-want +got):\n" + diff, diff == ""
 	})
@@ -211,113 +212,133 @@ func valueRange(from, n int) []string {
 
 func TestProcessorAnswersEveryInputOnceAndInOrder(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg stream.Config) {
-		ensureTopics(t, cfg, specs(2))
-		commitInitial(t, cfg, "copy", inputs)
-		put(t, cfg, inputs, 0, 0, 300)
-		put(t, cfg, inputs, 1, 1000, 300)
-		c := newCopier(cfg)
-		p, stop := startProcessor(t, cfg, processorConfig("a"), c)
-		awaitEnd(t, cfg, 30*time.Second)
-		if err := p.Ready(); err != nil {
-			t.Errorf("ready: %v", err)
-		}
-		if err := stop(); err != nil {
-			t.Errorf("run: %v", err)
-		}
-		want := map[int32][]string{0: valueRange(0, 300), 1: valueRange(1000, 300)}
-		if diff := cmp.Diff(want, committedValues(t, cfg, outputs)); diff != "" {
-			t.Errorf("outputs (-want +got):\n%s", diff)
-		}
-		if repeats, _, _, _ := c.seen(); len(repeats) > 0 {
-			t.Errorf("inputs processed twice: %v", repeats)
-		}
-	})
+	for _, broker := range brokers() {
+		t.Run(broker.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker.config(t)
+			ensureTopics(t, cfg, specs(2))
+			commitInitial(t, cfg, "copy", inputs)
+			put(t, cfg, inputs, 0, 0, 300)
+			put(t, cfg, inputs, 1, 1000, 300)
+			c := newCopier(cfg)
+			p, stop := startProcessor(t, cfg, processorConfig(), c)
+			awaitEnd(t, cfg, 30*time.Second)
+			if err := p.Ready(); err != nil {
+				t.Errorf("ready: %v", err)
+			}
+			if err := stop(); err != nil {
+				t.Errorf("run: %v", err)
+			}
+			want := map[int32][]string{0: valueRange(0, 300), 1: valueRange(1000, 300)}
+			if diff := cmp.Diff(want, committedValues(t, cfg, outputs)); diff != "" {
+				t.Errorf("outputs (-want +got):\n%s", diff)
+			}
+			if repeats, _, _, _ := c.seen(); len(repeats) > 0 {
+				t.Errorf("inputs processed twice: %v", repeats)
+			}
+		})
+	}
 }
 
 func TestProcessorCommitsPastTrailingMarkersOfAnIdlePartition(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg stream.Config) {
-		ensureTopics(t, cfg, specs(2))
-		commitInitial(t, cfg, "copy", inputs)
-		// The first partition ends in a commit marker, the second holds nothing but an aborted transaction: there the
-		// only thing to commit is the marker, in a transaction without output.
-		putTxn(t, cfg, inputs, 0, kgo.TryCommit, "a", "b")
-		putTxn(t, cfg, inputs, 1, kgo.TryAbort, "c")
-		startProcessor(t, cfg, processorConfig("a"), newCopier(cfg))
-		awaitEnd(t, cfg, 20*time.Second)
-		if diff := cmp.Diff(map[int32]int64{0: 3, 1: 2}, committedOffsets(t, cfg, "copy", inputs)); diff != "" {
-			t.Errorf("committed offsets (-want +got):\n%s", diff)
-		}
-		if diff := cmp.Diff(map[int32][]string{0: {"a", "b"}}, committedValues(t, cfg, outputs)); diff != "" {
-			t.Errorf("outputs (-want +got):\n%s", diff)
-		}
-	})
+	for _, broker := range brokers() {
+		t.Run(broker.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker.config(t)
+			ensureTopics(t, cfg, specs(2))
+			commitInitial(t, cfg, "copy", inputs)
+			// The first partition ends in a commit marker, the second holds nothing but an aborted transaction: there the
+			// only thing to commit is the marker, in a transaction without output.
+			putTxn(t, cfg, inputs, 0, kgo.TryCommit, "a", "b")
+			putTxn(t, cfg, inputs, 1, kgo.TryAbort, "c")
+			startProcessor(t, cfg, processorConfig(), newCopier(cfg))
+			awaitEnd(t, cfg, 20*time.Second)
+			if diff := cmp.Diff(map[int32]int64{0: 3, 1: 2}, committedOffsets(t, cfg, "copy")); diff != "" {
+				t.Errorf("committed offsets (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(map[int32][]string{0: {"a", "b"}}, committedValues(t, cfg, outputs)); diff != "" {
+				t.Errorf("outputs (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestProcessorTriesABatchAgainThatItsHandlerRefused(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg stream.Config) {
-		ensureTopics(t, cfg, specs(1))
-		commitInitial(t, cfg, "copy", inputs)
-		put(t, cfg, inputs, 0, 0, 50)
-		c := newCopier(cfg)
-		c.fail = func(batch int) error {
-			if batch <= 2 {
-				return errors.New("the view is not there yet")
+	for _, broker := range brokers() {
+		t.Run(broker.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker.config(t)
+			ensureTopics(t, cfg, specs(1))
+			commitInitial(t, cfg, "copy", inputs)
+			put(t, cfg, inputs, 0, 0, 50)
+			c := newCopier(cfg)
+			c.fail = func(batch int) error {
+				if batch <= 2 {
+					return errors.New("the view is not there yet")
+				}
+				return nil
 			}
-			return nil
-		}
-		startProcessor(t, cfg, processorConfig("a"), c)
-		awaitEnd(t, cfg, 20*time.Second)
-		if diff := cmp.Diff(map[int32][]string{0: valueRange(0, 50)}, committedValues(t, cfg, outputs)); diff != "" {
-			t.Errorf("outputs (-want +got):\n%s", diff)
-		}
-		if _, batches, _, loads := c.seen(); batches < 3 || loads < 3 {
-			t.Errorf("%d batches and %d loads, want a load before each of at least 3 batches", batches, loads)
-		}
-	})
+			startProcessor(t, cfg, processorConfig(), c)
+			awaitEnd(t, cfg, 20*time.Second)
+			if diff := cmp.Diff(map[int32][]string{0: valueRange(0, 50)}, committedValues(t, cfg, outputs)); diff != "" {
+				t.Errorf("outputs (-want +got):\n%s", diff)
+			}
+			if _, batches, _, loads := c.seen(); batches < 3 || loads < 3 {
+				t.Errorf("%d batches and %d loads, want a load before each of at least 3 batches", batches, loads)
+			}
+		})
+	}
 }
 
 func TestProcessorStopsWithTheOperatorsMessageWhereNoOffsetIsCommitted(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg stream.Config) {
-		ensureTopics(t, cfg, specs(1))
-		put(t, cfg, inputs, 0, 0, 1)
-		p, err := stream.NewProcessor(cfg, processorConfig("a"), newCopier(cfg), deps(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		var lost *stream.OffsetLostError
-		if err := p.Run(ctx); !errors.As(err, &lost) || lost.Offset != -1 {
-			t.Errorf("run: %v, want an OffsetLostError without an offset", err)
-		}
-	})
+	for _, broker := range brokers() {
+		t.Run(broker.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker.config(t)
+			ensureTopics(t, cfg, specs(1))
+			put(t, cfg, inputs, 0, 0, 1)
+			p, err := stream.NewProcessor(cfg, processorConfig(), newCopier(cfg), deps(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			var lost *stream.OffsetLostError
+			if err := p.Run(ctx); !errors.As(err, &lost) || lost.Offset != -1 {
+				t.Errorf("run: %v, want an OffsetLostError without an offset", err)
+			}
+		})
+	}
 }
 
 func TestProcessorStopsWhereTheLogBeginsBeyondItsOffset(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg stream.Config) {
-		ensureTopics(t, cfg, specs(1))
-		commitInitial(t, cfg, "copy", inputs)
-		put(t, cfg, inputs, 0, 0, 10)
-		deleteBelow(t, cfg, inputs, 0, 5)
-		p, err := stream.NewProcessor(cfg, processorConfig("a"), newCopier(cfg), deps(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		var lost *stream.OffsetLostError
-		if err := p.Run(ctx); !errors.As(err, &lost) {
-			t.Fatalf("run: %v, want an OffsetLostError", err)
-		}
-		if lost.Offset != 0 || lost.LogStart != 5 || lost.LogEnd != 10 {
-			t.Errorf("lost at %d of [%d, %d), want 0 of [5, 10)", lost.Offset, lost.LogStart, lost.LogEnd)
-		}
-	})
+	for _, broker := range brokers() {
+		t.Run(broker.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker.config(t)
+			ensureTopics(t, cfg, specs(1))
+			commitInitial(t, cfg, "copy", inputs)
+			put(t, cfg, inputs, 0, 0, 10)
+			deleteBelow(t, cfg, inputs, 0, 5)
+			p, err := stream.NewProcessor(cfg, processorConfig(), newCopier(cfg), deps(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			var lost *stream.OffsetLostError
+			if err := p.Run(ctx); !errors.As(err, &lost) {
+				t.Fatalf("run: %v, want an OffsetLostError", err)
+			}
+			if lost.Offset != 0 || lost.LogStart != 5 || lost.LogEnd != 10 {
+				t.Errorf("lost at %d of [%d, %d), want 0 of [5, 10)", lost.Offset, lost.LogStart, lost.LogEnd)
+			}
+		})
+	}
 }
 
 func deleteBelow(t *testing.T, cfg stream.Config, name topic.Name, partition int32, offset int64) {

@@ -38,49 +38,57 @@ func record(cfg stream.Config, i int) *stream.Record {
 
 func TestProducerSaysWhereEachRecordIs(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg stream.Config) {
-		ensureTopics(t, cfg, specs(3))
-		p := newProducer(t, cfg, stream.ProducerConfig{})
-		var records []*stream.Record
-		for i := range 30 {
-			records = append(records, record(cfg, i))
-		}
-		offsets, err := p.Produce(t.Context(), records...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		next := map[int32]int64{}
-		for i, o := range offsets {
-			want := stream.Offset{
-				TopicPartition: stream.TopicPartition{Topic: cfg.Topic(inputs), Partition: stream.PartitionOf(records[i].Key, 3)},
+	for _, broker := range brokers() {
+		t.Run(broker.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker.config(t)
+			ensureTopics(t, cfg, specs(3))
+			p := newProducer(t, cfg, stream.ProducerConfig{})
+			var records []*stream.Record
+			for i := range 30 {
+				records = append(records, record(cfg, i))
 			}
-			want.Offset = next[want.Partition]
-			next[want.Partition]++
-			if diff := cmp.Diff(want, o); diff != "" {
-				t.Errorf("record %d (-want +got):\n%s", i, diff)
+			offsets, err := p.Produce(t.Context(), records...)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		if diff := cmp.Diff(endOffsets(t, cfg, inputs), next); diff != "" {
-			t.Errorf("the ends of the log (-log +produced):\n%s", diff)
-		}
-	})
+			next := map[int32]int64{}
+			for i, o := range offsets {
+				want := stream.Offset{
+					TopicPartition: stream.TopicPartition{Topic: cfg.Topic(inputs), Partition: stream.PartitionOf(records[i].Key, 3)},
+				}
+				want.Offset = next[want.Partition]
+				next[want.Partition]++
+				if diff := cmp.Diff(want, o); diff != "" {
+					t.Errorf("record %d (-want +got):\n%s", i, diff)
+				}
+			}
+			if diff := cmp.Diff(endOffsets(t, cfg, inputs), next); diff != "" {
+				t.Errorf("the ends of the log (-log +produced):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestProducerRefusesALargeRecordAndAppendsItsNeighbours(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg stream.Config) {
-		ensureTopics(t, cfg, specs(1))
-		p := newProducer(t, cfg, stream.ProducerConfig{})
-		large := record(cfg, 1)
-		large.Value = make([]byte, 2<<20)
-		results := p.ProduceEach(t.Context(), []*stream.Record{record(cfg, 0), large, record(cfg, 2)})
-		if results[0].Err != nil || results[2].Err != nil {
-			t.Errorf("neighbours: %v, %v", results[0].Err, results[2].Err)
-		}
-		if !errors.Is(results[1].Err, stream.ErrTooLarge) || results[1].Unknown() {
-			t.Errorf("large record: %v (unknown %t), want ErrTooLarge for certain", results[1].Err, results[1].Unknown())
-		}
-	})
+	for _, broker := range brokers() {
+		t.Run(broker.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker.config(t)
+			ensureTopics(t, cfg, specs(1))
+			p := newProducer(t, cfg, stream.ProducerConfig{})
+			large := record(cfg, 1)
+			large.Value = make([]byte, 2<<20)
+			results := p.ProduceEach(t.Context(), []*stream.Record{record(cfg, 0), large, record(cfg, 2)})
+			if results[0].Err != nil || results[2].Err != nil {
+				t.Errorf("neighbours: %v, %v", results[0].Err, results[2].Err)
+			}
+			if !errors.Is(results[1].Err, stream.ErrTooLarge) || results[1].Unknown() {
+				t.Errorf("large record: %v (unknown %t), want ErrTooLarge for certain", results[1].Err, results[1].Unknown())
+			}
+		})
+	}
 }
 
 func TestProducerSendsNothingForACallerThatIsGone(t *testing.T) {
@@ -180,7 +188,7 @@ func TestProducerSaysUnavailableWhenNobodyAcknowledges(t *testing.T) {
 		}
 		return resp, nil, true
 	})
-	p := newProducer(t, cfg, stream.ProducerConfig{RecordTimeout: 500 * time.Millisecond})
+	p := newProducer(t, cfg, stream.ProducerConfig{RecordTimeout: time.Second})
 	_, err := p.Produce(t.Context(), record(cfg, 0))
 	if !errors.Is(err, stream.ErrUnavailable) {
 		t.Errorf("produce: %v, want ErrUnavailable", err)

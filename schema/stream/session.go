@@ -42,6 +42,8 @@ func (p *Processor) openSession() (*kgo.GroupTransactSession, error) {
 		// A record that waits longer than the transaction may live is as good as failed.
 		kgo.RecordDeliveryTimeout(p.pc.TxnTimeout),
 		kgo.UnknownTopicRetries(5),
+		// A partition that is resumed while a fetch of others waits has to wait with it: at most this long.
+		kgo.FetchMaxWait(250*time.Millisecond),
 		kgo.FetchMaxBytes(16<<20),
 		kgo.FetchMaxPartitionBytes(4<<20),
 		kgo.SessionTimeout(p.pc.SessionTimeout),
@@ -71,7 +73,7 @@ func (p *Processor) session(ctx context.Context) error {
 	p.open = true
 	p.mu.Unlock()
 	failures := 0
-	for ctx.Err() == nil {
+	for !ended(ctx) {
 		if err := p.settle(ctx, session); err != nil {
 			return err
 		}
@@ -84,7 +86,7 @@ func (p *Processor) session(ctx context.Context) error {
 		case err == nil:
 			failures = 0
 			continue
-		case ctx.Err() != nil:
+		case ended(ctx):
 			return nil
 		case errors.As(err, &retry):
 			err = retry.err
@@ -97,9 +99,7 @@ func (p *Processor) session(ctx context.Context) error {
 		wait := backoff(failures)
 		p.deps.Log.WarnContext(ctx, "batch failed, trying again", "role", p.pc.Role, "error", err,
 			"failures", failures, "wait", wait)
-		if pause(ctx, wait) != nil {
-			return nil
-		}
+		_ = pause(ctx, wait) // it ends early only with ctx, which ends the loop
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -53,10 +54,10 @@ func (v *View) Run(ctx context.Context) error {
 
 // follow applies records until ctx ends.
 func (v *View) follow(ctx context.Context) error {
-	for ctx.Err() == nil {
+	for !ended(ctx) {
 		fetches := v.client.PollRecords(ctx, 5000)
 		for _, fe := range fetches.Errors() {
-			if ctx.Err() != nil {
+			if ended(ctx) {
 				return nil
 			}
 			var loss *kgo.ErrDataLoss
@@ -117,9 +118,7 @@ func (v *View) write(b *pebble.Batch, moved map[TopicPartition]int64, how *pebbl
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for tp, at := range moved {
-		v.positions[tp] = at
-	}
+	maps.Copy(v.positions, moved)
 	v.announceLocked()
 	return nil
 }
@@ -146,7 +145,7 @@ func (v *View) keepFresh(ctx context.Context) error {
 		asked := time.Now()
 		err := v.catchUp(ctx, v.tps)
 		switch {
-		case ctx.Err() != nil:
+		case ended(ctx):
 			return nil
 		case err != nil:
 			v.deps.Log.WarnContext(ctx, "view cannot tell whether it is up to date", "view", v.vc.Name, "error", err)

@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/throughline/throughline/schema/stream"
-	"github.com/throughline/throughline/schema/topic"
 )
 
 func newWatch(t *testing.T, cfg stream.Config) *stream.OffsetWatch {
@@ -25,55 +24,60 @@ func newWatch(t *testing.T, cfg stream.Config) *stream.OffsetWatch {
 	return w
 }
 
-func commitAt(t *testing.T, cfg stream.Config, group string, name topic.Name, partition int32, at int64) {
+// commitAt commits an offset of the inputs for the group "sink".
+func commitAt(t *testing.T, cfg stream.Config, partition int32, at int64) {
 	t.Helper()
 	var offsets kadm.Offsets
-	offsets.AddOffset(cfg.Topic(name), partition, at, -1)
-	if err := kadm.NewClient(client(t, cfg)).CommitAllOffsets(t.Context(), cfg.Group(group), offsets); err != nil {
+	offsets.AddOffset(cfg.Topic(inputs), partition, at, -1)
+	if err := kadm.NewClient(client(t, cfg)).CommitAllOffsets(t.Context(), cfg.Group("sink"), offsets); err != nil {
 		t.Fatalf("commit: %v", err)
 	}
 }
 
 func TestOffsetWatchReturnsOnceTheGroupHasPassed(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg stream.Config) {
-		ensureTopics(t, cfg, specs(2))
-		commitInitial(t, cfg, "sink", inputs)
-		put(t, cfg, inputs, 1, 0, 7)
-		w := newWatch(t, cfg)
-		tp := stream.TopicPartition{Topic: cfg.Topic(inputs), Partition: 1}
-		result := make(chan error, 1)
-		go func() { result <- w.WaitCommitted(t.Context(), "sink", tp, 5) }()
-		commitAt(t, cfg, "sink", inputs, 1, 4)
-		select {
-		case err := <-result:
-			t.Fatalf("returned at 4: %v", err)
-		case <-time.After(150 * time.Millisecond):
-		}
-		commitAt(t, cfg, "sink", inputs, 1, 5)
-		select {
-		case err := <-result:
-			if err != nil {
-				t.Errorf("wait: %v", err)
+	for _, broker := range brokers() {
+		t.Run(broker.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker.config(t)
+			ensureTopics(t, cfg, specs(2))
+			commitInitial(t, cfg, "sink", inputs)
+			put(t, cfg, inputs, 1, 0, 7)
+			w := newWatch(t, cfg)
+			tp := stream.TopicPartition{Topic: cfg.Topic(inputs), Partition: 1}
+			result := make(chan error, 1)
+			go func() { result <- w.WaitCommitted(t.Context(), "sink", tp, 5) }()
+			commitAt(t, cfg, 1, 4)
+			select {
+			case err := <-result:
+				t.Fatalf("returned at 4: %v", err)
+			case <-time.After(150 * time.Millisecond):
 			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("did not return at 5")
-		}
-		lag, err := w.Lag(t.Context(), stream.GroupTopic{Group: "sink", Topic: inputs})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(map[int32]int64{0: 0, 1: 2}, lag); diff != "" {
-			t.Errorf("lag (-want +got):\n%s", diff)
-		}
-		ends, err := w.EndOffsets(t.Context(), inputs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(map[int32]int64{0: 0, 1: 7}, ends); diff != "" {
-			t.Errorf("ends (-want +got):\n%s", diff)
-		}
-	})
+			commitAt(t, cfg, 1, 5)
+			select {
+			case err := <-result:
+				if err != nil {
+					t.Errorf("wait: %v", err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("did not return at 5")
+			}
+			lag, err := w.Lag(t.Context(), stream.GroupTopic{Group: "sink", Topic: inputs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(map[int32]int64{0: 0, 1: 2}, lag); diff != "" {
+				t.Errorf("lag (-want +got):\n%s", diff)
+			}
+			ends, err := w.EndOffsets(t.Context(), inputs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(map[int32]int64{0: 0, 1: 7}, ends); diff != "" {
+				t.Errorf("ends (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestOffsetWatchPollsOnceForAllAndNotAtAllForNobody(t *testing.T) {
