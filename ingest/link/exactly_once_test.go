@@ -148,7 +148,7 @@ func TestALinkerThatIsKilledLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, schematest.ApacheKafka(t), false)
 	want := load(t, w, 6000)
-	w.killAndRestart(child{}, len(want), 4)
+	w.killAndRestart(child{}, len(want), 2)
 	w.start()
 	w.settle()
 	if diff := cmp.Diff(want, counted(w)); diff != "" {
