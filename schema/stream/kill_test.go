@@ -17,7 +17,7 @@ import (
 	"github.com/throughline/throughline/schema/stream"
 )
 
-// childEnv holds the configuration of a processor that this binary runs instead of its tests.
+// childEnv holds the configuration of what this binary runs instead of its tests.
 const childEnv = "STREAM_TEST_PROCESSOR"
 
 func runChild() int {
@@ -26,23 +26,46 @@ func runChild() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	c := newCopier(cfg)
-	pc := processorConfig()
-	// Small batches, so that most of the time a transaction is open.
-	pc.MaxBatchRecords = 50
-	p, err := stream.NewProcessor(cfg, pc, c, stream.Deps{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
 	// Ends by being killed; the time is a bound for the case that the parent died first.
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	if err := p.Run(ctx); err != nil {
+	deps := stream.Deps{Log: slog.New(slog.DiscardHandler)}
+	run := runProcessorChild
+	if os.Getenv(viewDirEnv) != "" {
+		run = runViewChild
+	}
+	if err := run(ctx, cfg, deps); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
+}
+
+func runProcessorChild(ctx context.Context, cfg stream.Config, deps stream.Deps) error {
+	pc := processorConfig()
+	// Small batches, so that most of the time a transaction is open.
+	pc.MaxBatchRecords = 50
+	p, err := stream.NewProcessor(cfg, pc, newCopier(cfg), deps)
+	if err != nil {
+		return err
+	}
+	return p.Run(ctx)
+}
+
+// startChild runs this binary as the process to be killed.
+func startChild(t *testing.T, cfg stream.Config, env ...string) *exec.Cmd {
+	t.Helper()
+	raw, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(append(os.Environ(), childEnv+"="+string(raw)), env...)
+	child.Stderr = os.Stderr
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return child
 }
 
 // TestProcessorLosesAndRepeatsNothingWhenItIsKilled kills the process with SIGKILL at random moments, most of them
@@ -55,18 +78,9 @@ func TestProcessorLosesAndRepeatsNothingWhenItIsKilled(t *testing.T) {
 	commitInitial(t, cfg, "copy", inputs)
 	put(t, cfg, inputs, 0, 0, n)
 	put(t, cfg, inputs, 1, n, n)
-	raw, err := json.Marshal(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
 	midway := 0
 	for range kills {
-		child := exec.CommandContext(t.Context(), os.Args[0])
-		child.Env = append(os.Environ(), childEnv+"="+string(raw))
-		child.Stderr = os.Stderr
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
+		child := startChild(t, cfg)
 		before := endOffsets(t, cfg, outputs)
 		// Wait until it works, and then a random while.
 		eventually(t, 30*time.Second, func() (string, bool) {
