@@ -37,10 +37,7 @@ type fixture struct {
 func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 	t.Helper()
 	f := &fixture{db: schematest.ClickHouse(t), reg: prometheus.NewRegistry()}
-	f.write = open(t, f.db, store.ReadWrite)
-	if _, err := store.Migrate(t.Context(), f.write, table.Migrations(), nil); err != nil {
-		t.Fatal(err)
-	}
+	f.migrate(t)
 	cfg := f.config()
 	for _, c := range change {
 		c(&cfg)
@@ -55,6 +52,14 @@ func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 		positionTimeout: cfg.PositionTimeout,
 	})
 	return f
+}
+
+func (f *fixture) migrate(t *testing.T) {
+	t.Helper()
+	f.write = open(t, f.db, store.ReadWrite)
+	if _, err := store.Migrate(t.Context(), f.write, table.Migrations(), nil); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (f *fixture) config() Config {
