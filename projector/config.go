@@ -25,6 +25,8 @@ type Config struct {
 	// InsertTimeout bounds one insert. It is below RebalanceTimeout, so that a slow insert has ended before somebody else
 	// may own its partition.
 	InsertTimeout time.Duration `name:"projector-insert-timeout" env:"THROUGHLINE_PROJECTOR_INSERT_TIMEOUT" default:"20s" help:"How long one insert may take."`
+	// SessionTimeout is after how long a process that died is missed: its partitions wait that long.
+	SessionTimeout time.Duration `name:"projector-session-timeout" env:"THROUGHLINE_PROJECTOR_SESSION_TIMEOUT" default:"10s" help:"Time without a heartbeat after which a projector counts as dead."`
 }
 
 // DefaultConfig is what kong fills in where nothing is configured.
@@ -32,6 +34,7 @@ func DefaultConfig() Config {
 	return Config{
 		Dir: ".throughline/projector", BatchRows: 20_000, BatchBytes: 32 << 20,
 		BatchAge: 200 * time.Millisecond, InsertTimeout: 20 * time.Second,
+		SessionTimeout: 10 * time.Second,
 	}
 }
 
@@ -42,6 +45,8 @@ const (
 	maxBatchBytes    = 1 << 30
 	maxBatchAge      = 10 * time.Second
 	minInsertTimeout = time.Second
+	// Brokers refuse sessions outside of these by default.
+	minSession, maxSession = 6 * time.Second, 30 * time.Minute
 )
 
 // Validate reports everything that is wrong with a Config.
@@ -61,6 +66,9 @@ func (c Config) Validate() error {
 	}
 	if c.InsertTimeout < minInsertTimeout || c.InsertTimeout > RebalanceTimeout/2 {
 		errs = append(errs, fmt.Errorf("projector insert timeout is %s, want %s to %s", c.InsertTimeout, minInsertTimeout, RebalanceTimeout/2))
+	}
+	if c.SessionTimeout < minSession || c.SessionTimeout > maxSession {
+		errs = append(errs, fmt.Errorf("projector session timeout is %s, want %s to %s", c.SessionTimeout, minSession, maxSession))
 	}
 	return errors.Join(errs...)
 }

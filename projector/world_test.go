@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/throughline/throughline/projector/projections"
 	"github.com/throughline/throughline/schema/event"
@@ -313,4 +315,71 @@ func run(t testing.TB, view *stream.View) *stream.View {
 		must(t, view.Close())
 	})
 	return view
+}
+
+// objects appends the states of n objects, each in two versions, sealed with the key of s only where it is s itself.
+func (w *world) objects(t testing.TB, s subject, n int) {
+	t.Helper()
+	var recs []*stream.Record
+	for i := range n {
+		r := object.Record{
+			Version: object.RecordVersion, Workspace: "ws", Type: object.Account, ID: fmt.Sprintf("%s-%d", s.ref.ID, i),
+			UpdatedAt: time.Now(),
+		}
+		value, err := text(r)
+		must(t, err)
+		rec := stream.Record{
+			Topic: w.kafka.Topic(topic.Objects), Key: topic.Key("ws", string(r.Type), r.ID), Value: value,
+		}
+		again := rec
+		recs = append(recs, &rec, &again)
+	}
+	w.put(t, recs...)
+}
+
+// eventually polls until a condition holds.
+func (w *world) eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for !holds() {
+		if pause(ctx, 10*time.Millisecond) != nil {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// intents counts the partitions of which an intent is committed.
+func (w *world) intents(t testing.TB) int {
+	t.Helper()
+	n := 0
+	for _, p := range projections.All() {
+		committed, err := kadm.NewClient(w.client).FetchOffsets(t.Context(), w.kafka.Group(table.Group(p.Table)))
+		must(t, err)
+		committed.Each(func(o kadm.OffsetResponse) {
+			if o.Metadata != "" {
+				n++
+			}
+		})
+	}
+	return n
+}
+
+// bury takes the members of all groups out of them, as the broker does when a dead member's session has ended.
+func (w *world) bury(t testing.TB) {
+	t.Helper()
+	for _, g := range Groups() {
+		name := w.kafka.Group(g.Name)
+		described, err := kadm.NewClient(w.client).DescribeGroups(t.Context(), name)
+		must(t, err)
+		for _, m := range described[name].Members {
+			req := kmsg.NewPtrLeaveGroupRequest()
+			req.Group, req.MemberID = name, m.MemberID
+			member := kmsg.NewLeaveGroupRequestMember()
+			member.MemberID = m.MemberID
+			req.Members = append(req.Members, member)
+			_, err := req.RequestWith(t.Context(), w.client)
+			must(t, err)
+		}
+	}
 }
