@@ -137,8 +137,8 @@ func backoff(tries int) time.Duration {
 	return min(100*time.Millisecond<<min(max(tries-1, 0), 5), 2*time.Second)
 }
 
-// logger passes what the client library logs to slog. The library's info level tells of every transaction and every
-// rebalance, which is debug for us.
+// logger passes what the client library logs to slog, one level down: its info level tells of every transaction, its
+// warnings of every connection that is refused while a broker is away. What that means is told by who uses the client.
 type logger struct {
 	log *slog.Logger
 }
@@ -153,9 +153,9 @@ func (l *logger) Level() kgo.LogLevel {
 	switch {
 	case l.log.Enabled(ctx, slog.LevelDebug):
 		return kgo.LogLevelInfo
-	case l.log.Enabled(ctx, slog.LevelWarn):
+	case l.log.Enabled(ctx, slog.LevelInfo):
 		return kgo.LogLevelWarn
-	case l.log.Enabled(ctx, slog.LevelError):
+	case l.log.Enabled(ctx, slog.LevelWarn):
 		return kgo.LogLevelError
 	default:
 		return kgo.LogLevelNone
@@ -167,9 +167,9 @@ func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	to := slog.LevelDebug
 	switch level {
 	case kgo.LogLevelError:
-		to = slog.LevelError
-	case kgo.LogLevelWarn:
 		to = slog.LevelWarn
+	case kgo.LogLevelWarn:
+		to = slog.LevelInfo
 	default:
 	}
 	attrs := append([]any{slog.String("detail", msg)}, keyvals...)
