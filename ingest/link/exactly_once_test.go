@@ -123,7 +123,8 @@ func counted(w *world) map[string]int {
 // TestSubmissionsBecomeTheSameEventsHoweverOftenTheyAreSent is the property behind at-least-once producers.
 func TestSubmissionsBecomeTheSameEventsHoweverOftenTheyAreSent(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, w *world) {
+	onEachBroker(t, func(w *world) {
+		t := w.t
 		w.cfg.MaxBatch = 100
 		w.start()
 		want := load(t, w, 500)
@@ -255,7 +256,8 @@ func (w *world) waitForMore(before map[int32]int64) map[int32]int64 {
 // away: every partition changes its owner, and the new one has the window of the old one.
 func TestTwoLinkersShareThePartitionsAndTakeThemOver(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, w *world) {
+	onEachBroker(t, func(w *world) {
+		t := w.t
 		w.cfg.MaxBatch = 20
 		stop := w.start()
 		want := load(t, w, 1000)

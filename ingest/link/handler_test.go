@@ -22,7 +22,8 @@ import (
 
 func TestASubmissionBecomesAnEventWithItsLinks(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, w *world) {
+	onEachBroker(t, func(w *world) {
+		t := w.t
 		w.put(object.Ref{Type: object.Company, ID: "o1"}, "")
 		w.put(object.Ref{Type: object.Account, ID: "a1"}, "77", object.Relation{Type: object.Company, ID: "o1"})
 		w.put(object.Ref{Type: object.User, ID: "u1"}, "")
@@ -75,7 +76,8 @@ func TestASubmissionBecomesAnEventWithItsLinks(t *testing.T) {
 
 func TestRepeatsAreDroppedInABatchAndAcrossRestartsAndWithoutTheLocalStore(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, w *world) {
+	onEachBroker(t, func(w *world) {
+		t := w.t
 		w.put(customer(1), "")
 		w.put(customer(2), "")
 		other := about(customer(1), "e1")
@@ -124,7 +126,8 @@ func TestRepeatsAreDroppedInABatchAndAcrossRestartsAndWithoutTheLocalStore(t *te
 
 func TestOtherProducersMayAppendAnywhere(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, w *world) {
+	onEachBroker(t, func(w *world) {
+		t := w.t
 		key := w.put(object.Ref{Type: object.User, ID: "u1"}, "u-7")
 		w.start()
 		value := `{"workspace":"acme","objectType":"agent","externalId":"u-7","name":"Shift began","occurredAt":1772366400123,"payload":{ "shift" : "late" }}`
@@ -158,7 +161,8 @@ func TestOtherProducersMayAppendAnywhere(t *testing.T) {
 
 func TestRefusalsSayWhy(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, w *world) {
+	onEachBroker(t, func(w *world) {
+		t := w.t
 		w.put(customer(1), "x1")
 		w.put(customer(2), "x2")
 		w.start()
@@ -213,7 +217,8 @@ func TestRefusalsSayWhy(t *testing.T) {
 
 func TestWhatTheEdgeResolvedIsLinkedThoughItsObjectIsGone(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, w *world) {
+	onEachBroker(t, func(w *world) {
+		t := w.t
 		gone := w.put(customer(1), "")
 		erased := w.put(customer(2), "")
 		w.produce(topic.Objects, topic.Key("acme", "CUSTOMER", "c1"), nil)
@@ -239,7 +244,8 @@ func TestWhatTheEdgeResolvedIsLinkedThoughItsObjectIsGone(t *testing.T) {
 
 func TestAnObjectWriteIsSeenByTheEventAfterIt(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, w *world) {
+	onEachBroker(t, func(w *world) {
+		t := w.t
 		w.start()
 		var relations []object.Relation
 		for i := range 20 {

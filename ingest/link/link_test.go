@@ -2,6 +2,8 @@ package link
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,11 +54,11 @@ func parseRef(s string) object.Ref {
 func describe(links []event.Link) []string {
 	var out []string
 	for _, l := range links {
-		s := string(l.Type) + "/" + l.ID
-		for i := len(l.Via) - 1; i >= 0; i-- {
-			s += "<" + string(l.Via[i].Type) + "/" + l.Via[i].ID
+		way := []string{string(l.Type) + "/" + l.ID}
+		for _, via := range slices.Backward(l.Via) {
+			way = append(way, string(via.Type)+"/"+via.ID)
 		}
-		out = append(out, s)
+		out = append(out, strings.Join(way, "<"))
 	}
 	return out
 }

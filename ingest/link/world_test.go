@@ -42,15 +42,15 @@ type world struct {
 }
 
 // onEachBroker runs a test against kfake and against Apache Kafka.
-func onEachBroker(t *testing.T, test func(t *testing.T, w *world)) {
+func onEachBroker(t *testing.T, test func(w *world)) {
 	t.Helper()
 	t.Run("kfake", func(t *testing.T) {
 		t.Parallel()
-		test(t, newWorld(t, schematest.Kfake(t), true))
+		test(newWorld(t, schematest.Kfake(t), true))
 	})
 	t.Run("apache", func(t *testing.T) {
 		t.Parallel()
-		test(t, newWorld(t, schematest.ApacheKafka(t), false))
+		test(newWorld(t, schematest.ApacheKafka(t), false))
 	})
 }
 
@@ -86,7 +86,7 @@ func newWorld(t *testing.T, brokers []string, embedded bool) *world {
 func (w *world) deps() stream.Deps { return stream.Deps{Log: logTo(w.t.Name())} }
 
 func logTo(name string) *slog.Logger {
-	var to io.Writer = io.Discard
+	to := io.Discard
 	if testing.Verbose() && os.Getenv("LINK_TEST_LOG") != "" {
 		to = os.Stderr
 	}

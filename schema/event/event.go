@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/throughline/throughline/schema/object"
@@ -83,7 +84,7 @@ func ParseEvent(value []byte) (*Event, error) {
 		return nil, fmt.Errorf("parse event: version %d is not known, the newest known is %d", e.Version, RecordVersion)
 	}
 	if e.Workspace == "" || e.ID == "" || e.Type == "" || e.ObjectID == "" || len(e.Links) == 0 {
-		return nil, fmt.Errorf("parse event: workspace, id, objectType, objectId and links are required")
+		return nil, errors.New("parse event: workspace, id, objectType, objectId and links are required")
 	}
 	return &e, nil
 }

@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/throughline/throughline/schema/object"
@@ -63,7 +64,7 @@ func ParseRejection(value []byte) (*Rejection, error) {
 		return nil, fmt.Errorf("parse rejection: version %d is not known, the newest known is %d", r.Version, RecordVersion)
 	}
 	if r.Workspace == "" || r.ID == "" || r.Status == "" {
-		return nil, fmt.Errorf("parse rejection: workspace, id and processingStatus are required")
+		return nil, errors.New("parse rejection: workspace, id and processingStatus are required")
 	}
 	return &r, nil
 }

@@ -113,7 +113,7 @@ func pointers(v []object.Violation) []string {
 func TestDepth(t *testing.T) {
 	t.Parallel()
 	tests := map[string]int{
-		``: 0, `1`: 0, `"[["`: 0, `{}`: 1, `[]`: 1, `{"a":[{}]}`: 3, `[[],[[]]]`: 3, `{"a":"\"[[["}`: 1, `["\\",[]]`: 2, ` [ { } ] `: 2,
+		``: 0, `1`: 0, `"[["`: 0, `{}`: 1, `[]`: 1, `{"a":[{}]}`: 3, `[[],[[]]]`: 3, `{"a":"\"[[["}`: 1, `["\\",[]]`: 2, `[ { } ]`: 2,
 	}
 	for in, want := range tests {
 		if got := object.Depth([]byte(in)); got != want {

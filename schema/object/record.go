@@ -2,6 +2,7 @@ package object
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -53,7 +54,7 @@ func ParseRecord(value []byte) (*Record, error) {
 		return nil, fmt.Errorf("parse object record: version %d is not known, the newest known is %d", r.Version, RecordVersion)
 	}
 	if r.Workspace == "" || r.Type == "" || r.ID == "" {
-		return nil, fmt.Errorf("parse object record: workspace, objectType and objectId are required")
+		return nil, errors.New("parse object record: workspace, objectType and objectId are required")
 	}
 	return &r, nil
 }

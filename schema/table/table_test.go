@@ -62,6 +62,7 @@ func TestEveryRowIsReadBackAsItWasWritten(t *testing.T) {
 	}
 	for name, want := range rows() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			columns := want.Columns()
 			if len(columns) != len(want.Values()) {
 				t.Fatalf("%d columns, %d values", len(columns), len(want.Values()))
