@@ -42,11 +42,11 @@ func TestFingerprintsTellListsApart(t *testing.T) {
 		"values joined":        {{"ws"}, {"ab"}, nil},
 		"value split to parts": {{"ws"}, {"a"}, {"b"}},
 	} {
-		print := string(fingerprint("timeline", parts...))
-		if other, ok := seen[print]; ok {
+		mark := string(fingerprint("timeline", parts...))
+		if other, ok := seen[mark]; ok {
 			t.Errorf("%s and %s have the same fingerprint", name, other)
 		}
-		seen[print] = name
+		seen[mark] = name
 	}
 	if diff := cmp.Diff(fingerprint("r", []string{"a", "b"}), fingerprint("r", []string{"b", "a"})); diff != "" {
 		t.Error("the order of a filter's values makes a difference")

@@ -84,13 +84,13 @@ func TestPendingRowIsShownOnlyWhileNothingNewerOfTheEventIsThere(t *testing.T) {
 		"refused OBJECT_NOT_FOUND 02", "linked LINKED 01", "repeat LINKED 00",
 	}
 	for limit := 1; limit < 10; limit++ {
-		if diff := gocmp.Diff(want, show(f.all(t, "ws", eventLogPath, nil, limit))); diff != "" {
+		if diff := gocmp.Diff(want, show(f.all(t, eventLogPath, nil, limit))); diff != "" {
 			t.Errorf("by %d (-want +got):\n%s", limit, diff)
 		}
 	}
 	waiting := []string{"again PENDING 08", "repeat PENDING 05", "waits PENDING 04"}
 	for limit := 1; limit < 5; limit++ {
-		got := show(f.all(t, "ws", eventLogPath, url.Values{"processingStatus": {"PENDING"}}, limit))
+		got := show(f.all(t, eventLogPath, url.Values{"processingStatus": {"PENDING"}}, limit))
 		if diff := gocmp.Diff(waiting, got); diff != "" {
 			t.Errorf("pending by %d (-want +got):\n%s", limit, diff)
 		}
@@ -227,7 +227,7 @@ func TestEventNamesAreThoseOfLinkedEvents(t *testing.T) {
 		"firstOccurredAt": "2026-03-01T12:01:00.000Z", "lastOccurredAt": "2026-03-01T12:05:00.000Z",
 	}
 	for limit := 1; limit < 5; limit++ {
-		rows := f.all(t, "ws", "/v1/event-names", nil, limit)
+		rows := f.all(t, "/v1/event-names", nil, limit)
 		if diff := gocmp.Diff([]string{"Visited", "Visited", "called"}, column(rows, "name")); diff != "" {
 			t.Errorf("by %d (-want +got):\n%s", limit, diff)
 		}
@@ -235,7 +235,7 @@ func TestEventNamesAreThoseOfLinkedEvents(t *testing.T) {
 			t.Errorf("by %d (-want +got):\n%s", limit, diff)
 		}
 	}
-	rows := f.all(t, "ws", "/v1/event-names", url.Values{"objectType": {"agent"}}, 5)
+	rows := f.all(t, "/v1/event-names", url.Values{"objectType": {"agent"}}, 5)
 	if diff := gocmp.Diff([]string{"USER"}, column(rows, "objectType")); diff != "" {
 		t.Errorf("of users (-want +got):\n%s", diff)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -146,16 +147,14 @@ func decode(t *testing.T, a answer, v any) {
 	}
 }
 
-// all reads every page.
-func (f *fixture) all(t *testing.T, workspace, path string, query url.Values, limit int) []map[string]any {
+// all reads every page of a list of workspace ws.
+func (f *fixture) all(t *testing.T, path string, query url.Values, limit int) []map[string]any {
 	t.Helper()
 	q := url.Values{"limit": {strconv.Itoa(limit)}}
-	for k, v := range query {
-		q[k] = v
-	}
+	maps.Copy(q, query)
 	var rows []map[string]any
 	for {
-		l := f.list(t, workspace, path, q)
+		l := f.list(t, "ws", path, q)
 		if len(l.Data) > limit {
 			t.Fatalf("page has %d rows, limit is %d", len(l.Data), limit)
 		}

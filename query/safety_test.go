@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -66,13 +67,13 @@ func TestHostileValuesAreValuesAndNothingElse(t *testing.T) {
 		}
 	}
 	// Cursors carry such values as well.
-	if got := f.all(t, "ws", c1, nil, 1); len(got) != len(values) {
+	if got := f.all(t, c1, nil, 1); len(got) != len(values) {
 		t.Errorf("paging gave %d rows, want %d", len(got), len(values))
 	}
-	if got := f.all(t, "ws", eventLogPath, nil, 2); len(got) != len(values) {
+	if got := f.all(t, eventLogPath, nil, 2); len(got) != len(values) {
 		t.Errorf("paging the event log gave %d rows, want %d", len(got), len(values))
 	}
-	if got := f.all(t, "ws", "/v1/event-names", nil, 1); len(got) != len(values) {
+	if got := f.all(t, "/v1/event-names", nil, 1); len(got) != len(values) {
 		t.Errorf("paging event names gave %d rows, want %d", len(got), len(values))
 	}
 }
@@ -178,11 +179,11 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 	f := newFixture(t)
 	const rows = 200_000
 	fill(t, f, rows)
-	at := func(i int) string { return fmt.Sprint(1_700_000_000_000 + 60_000*i) }
+	at := func(i int) string { return strconv.Itoa(1_700_000_000_000 + 60_000*i) }
 	deep := *f.list(t, "ws", c1, url.Values{"to": {at(rows / 2)}}).NextCursor
 	deepUp := *f.list(t, "ws", c1, url.Values{"from": {at(rows / 2)}, "order": {"asc"}}).NextCursor
 	first := *f.list(t, "ws", c1, nil).NextCursor
-	log := *f.list(t, "ws", eventLogPath, url.Values{"to": {fmt.Sprint(1_700_000_000_000 + rows/2)}}).NextCursor
+	log := *f.list(t, "ws", eventLogPath, url.Values{"to": {strconv.Itoa(1_700_000_000_000 + rows/2)}}).NextCursor
 	// The design measured 2,000 to 16,000 rows for a page, and a scan reads at least all rows of the object.
 	const most = 17_000
 	for name, c := range map[string]struct {
@@ -200,7 +201,7 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 		"word not there":    {c1, url.Values{"q": {"nowhere"}}},
 		"small object":      {"/v1/timeline/CUSTOMER/d77", nil},
 		"event log":         {eventLogPath, nil},
-		"event log, deep":   {eventLogPath, url.Values{"cursor": {log}, "to": {fmt.Sprint(1_700_000_000_000 + rows/2)}}},
+		"event log, deep":   {eventLogPath, url.Values{"cursor": {log}, "to": {strconv.Itoa(1_700_000_000_000 + rows/2)}}},
 		"event log, entry":  {eventLogPath + "/e100000", nil},
 	} {
 		before := f.rowsRead(t)

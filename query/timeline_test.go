@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -121,14 +122,14 @@ func TestPagesGoThroughTiesWithoutLossOrRepeat(t *testing.T) {
 		want[i] = r.Name
 	}
 	for _, limit := range []int{1, 3, 7, 50, 500} {
-		got := column(f.all(t, "ws", c1, url.Values{"order": {"asc"}}, limit), "name")
+		got := column(f.all(t, c1, url.Values{"order": {"asc"}}, limit), "name")
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("ascending by %d (-want +got):\n%s", limit, diff)
 		}
 	}
 	slices.Reverse(want)
 	for _, limit := range []int{1, 2, 5, len(rows)} {
-		got := column(f.all(t, "ws", c1, nil, limit), "name")
+		got := column(f.all(t, c1, nil, limit), "name")
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("descending by %d (-want +got):\n%s", limit, diff)
 		}
@@ -201,9 +202,7 @@ func TestTimelineParametersAreStrict(t *testing.T) {
 	insert(t, f, table.Timeline, timelineOf("1"), timelineOf("2"), timelineOf("3"))
 	cursorOf := func(query url.Values) string {
 		q := url.Values{"limit": {"1"}}
-		for k, v := range query {
-			q[k] = v
-		}
+		maps.Copy(q, query)
 		return *f.list(t, "ws", c1, q).NextCursor
 	}
 	plain, filtered, up := cursorOf(nil), cursorOf(url.Values{"name": {"Visited"}}), cursorOf(url.Values{"order": {"asc"}})
