@@ -24,12 +24,12 @@ type postedKey struct {
 	Scopes []string `json:"scopes"`
 }
 
-func (e *edge) postKey(ws, key, body string) postedKey {
+func (e *edge) postKey(key, body string) postedKey {
 	e.t.Helper()
-	a := e.must(http.StatusCreated, http.MethodPost, "/v1/workspaces/"+ws+"/api-keys", key, body)
+	a := e.must(http.StatusCreated, http.MethodPost, "/v1/workspaces/acme/api-keys", key, body)
 	var p postedKey
 	check(e.t, json.Unmarshal(a.body, &p))
-	if want := "/v1/workspaces/" + ws + "/api-keys/" + p.ID; a.header.Get("Location") != want {
+	if want := "/v1/workspaces/acme/api-keys/" + p.ID; a.header.Get("Location") != want {
 		e.t.Errorf("Location is %q, want %q", a.header.Get("Location"), want)
 	}
 	return p
@@ -46,7 +46,7 @@ func TestOperatorMakesWorkspacesAndKeys(t *testing.T) {
 	if a.member(t, "position") == nil {
 		t.Error("the answer has no position")
 	}
-	made := e.postKey("acme", adminKey, `{"name":"ci","scopes":["objects:write","read"],"expiresAt":"2100-01-01T00:00:00Z"}`)
+	made := e.postKey(adminKey, `{"name":"ci","scopes":["objects:write","read"],"expiresAt":"2100-01-01T00:00:00Z"}`)
 	e.must(http.StatusOK, http.MethodPut, c1, made.Key, `{}`) // in force here at once
 	e.must(http.StatusForbidden, http.MethodPost, "/v1/events", made.Key, `{}`)
 
@@ -75,7 +75,7 @@ func TestKeyIsInForceOnEveryEdgeWithinFiveSeconds(t *testing.T) {
 	l := newLog(t, schematest.Kafka(t))
 	one, two := l.edge(t), l.edge(t)
 	one.must(http.StatusOK, http.MethodPut, "/v1/workspaces/acme", adminKey, `{}`)
-	made := one.postKey("acme", adminKey, `{"scopes":["read"]}`)
+	made := one.postKey(adminKey, `{"scopes":["read"]}`)
 	within(t, 5*time.Second, func() bool { return two.do(http.MethodGet, c1, made.Key, "").status == http.StatusNotFound })
 	two.must(http.StatusOK, http.MethodDelete, "/v1/workspaces/acme/api-keys/"+made.ID, adminKey, "")
 	two.must(http.StatusUnauthorized, http.MethodGet, c1, made.Key, "")
@@ -102,7 +102,7 @@ func TestKeyEndsWhenItExpires(t *testing.T) {
 	e.must(http.StatusOK, http.MethodPut, "/v1/workspaces/acme", adminKey, `{}`)
 	body, err := json.Marshal(map[string]any{"scopes": []string{"read"}, "expiresAt": now().Add(time.Hour)})
 	check(t, err)
-	made := e.postKey("acme", adminKey, string(body))
+	made := e.postKey(adminKey, string(body))
 	e.must(http.StatusNotFound, http.MethodGet, c1, made.Key, "")
 	ahead.Store(int64(time.Hour))
 	e.must(http.StatusUnauthorized, http.MethodGet, c1, made.Key, "")
@@ -168,7 +168,7 @@ func TestWorkspaceNeverSeesAnothersData(t *testing.T) {
 	all := workspace.Scopes()
 	acme, other := e.key("acme", all...), e.key("other", all...)
 	e.must(http.StatusOK, http.MethodPut, c1, acme, `{"externalId":"x1","name":"Ann"}`)
-	existing := e.postKey("acme", acme, `{"scopes":["read"]}`)
+	existing := e.postKey(acme, `{"scopes":["read"]}`)
 
 	for _, route := range routes() {
 		method, path, _ := strings.Cut(route.target, " ")

@@ -62,7 +62,7 @@ func (l *log) append(t *testing.T, name topic.Name, key, value []byte, at time.T
 func customer(id string) object.Ref { return object.Ref{Type: object.Customer, ID: id} }
 
 // put writes the state of a customer, with or without an external id.
-func (l *log) put(t *testing.T, id, externalID string, at time.Time) stream.Offset {
+func (l *log) put(t *testing.T, id, externalID string, at time.Time) {
 	t.Helper()
 	rec := object.Record{Version: object.RecordVersion, Workspace: ws, Type: object.Customer, ID: id, UpdatedAt: at}
 	if externalID != "" {
@@ -70,12 +70,12 @@ func (l *log) put(t *testing.T, id, externalID string, at time.Time) stream.Offs
 	}
 	value, err := json.Marshal(rec)
 	check(t, err)
-	return l.append(t, topic.Objects, topic.Key(ws, "CUSTOMER", id), value, at)
+	l.append(t, topic.Objects, topic.Key(ws, "CUSTOMER", id), value, at)
 }
 
-func (l *log) remove(t *testing.T, id string) stream.Offset {
+func (l *log) remove(t *testing.T, id string) {
 	t.Helper()
-	return l.append(t, topic.Objects, topic.Key(ws, "CUSTOMER", id), nil, time.Now())
+	l.append(t, topic.Objects, topic.Key(ws, "CUSTOMER", id), nil, time.Now())
 }
 
 func (l *log) token(externalID string) string {
