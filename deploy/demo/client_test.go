@@ -114,12 +114,3 @@ func TestNoMoreThanTheWorkersAreUnderWay(t *testing.T) {
 		t.Errorf("%v: %d done, %d at once", err, p.done.Load(), most.Load())
 	}
 }
-
-func TestAnAddressOrKeyThatCannotBeIsRefused(t *testing.T) {
-	t.Parallel()
-	for _, c := range [][2]string{{"127.0.0.1:8080", "k"}, {"ftp://x", "k"}, {"http://x", ""}, {":", "k"}} {
-		if _, err := newClient(c[0], c[1], 1); err == nil {
-			t.Errorf("%q with key %q was accepted", c[0], c[1])
-		}
-	}
-}
