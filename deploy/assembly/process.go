@@ -157,14 +157,16 @@ func (p *Process) Ingest(ctx context.Context, edge ingest.Config, linker link.Co
 	return service.Handler(), nil
 }
 
-// Projector adds the projector. It waits until ClickHouse answers.
+// Projector adds the projector. It waits until ClickHouse answers. Without a folder of its own it has one of the views.
 func (p *Process) Projector(ctx context.Context, cfg projector.Config, clickhouse store.Config, master *seal.Master) error {
 	producer, err := p.Producer()
 	if err != nil {
 		return err
 	}
-	if cfg.Dir, err = p.view("projector"); err != nil {
-		return err
+	if cfg.Dir == "" {
+		if cfg.Dir, err = p.view("projector"); err != nil {
+			return err
+		}
 	}
 	conn, err := p.openStore(ctx, clickhouse)
 	if err != nil {

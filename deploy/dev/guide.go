@@ -17,7 +17,7 @@ type Guide struct {
 	NewKey bool
 	// Data is the data folder.
 	Data string
-	// Kafka and ClickHouse are the addresses of the servers.
+	// Kafka and ClickHouse say what the servers are and how to reach them.
 	Kafka, ClickHouse string
 }
 
@@ -27,11 +27,11 @@ func (g Guide) Commands() []string {
 	if g.Key == "" {
 		auth = `-H "Authorization: Bearer $THROUGHLINE_API_KEY"`
 	}
-	const json = "-H 'Content-Type: application/json'"
+	const json = `-H 'Content-Type: application/json' -w '\n'`
 	return []string{
 		fmt.Sprintf(`curl -sS -X PUT %s/v1/objects/CUSTOMER/c1 %s %s -d '{"name":"Ann"}'`, g.URL, auth, json),
 		fmt.Sprintf(`curl -sS -X POST %s/v1/events %s %s -d '{"objectType":"CUSTOMER","objectId":"c1","name":"Signed up","icon":"🎉"}'`, g.URL, auth, json),
-		fmt.Sprintf(`sleep 1; curl -sS %s/v1/timeline/CUSTOMER/c1 %s`, g.URL, auth),
+		fmt.Sprintf(`sleep 1; curl -sS %s/v1/timeline/CUSTOMER/c1 %s -w '\n'`, g.URL, auth),
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // quiet lets only warnings and errors through until it is opened: while dev starts a person reads its progress, and
-// lines about opened files and joined groups would bury it.
+// lines about opened files and joined groups would bury it. Whoever asks for debug wants exactly these lines.
 type quiet struct {
 	slog.Handler
 
@@ -17,6 +17,7 @@ type quiet struct {
 // quietLogger returns a logger that is quiet until the returned function is called.
 func quietLogger(log *slog.Logger) (*slog.Logger, func()) {
 	q := quiet{Handler: log.Handler(), loud: new(atomic.Bool)}
+	q.loud.Store(log.Enabled(context.Background(), slog.LevelDebug))
 	return slog.New(q), func() { q.loud.Store(true) }
 }
 

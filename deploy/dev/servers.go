@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 
 	"github.com/throughline/throughline/deploy/assembly"
 	"github.com/throughline/throughline/schema/embedded"
@@ -90,7 +91,12 @@ func (s *servers) startClickHouse(ctx context.Context, cfg Config, data *folder,
 		return fmt.Errorf("start ClickHouse: %w", err)
 	}
 	s.opened.Add(engine.Close)
-	s.clickhouse = "embedded, native " + engine.Addr + ", HTTP " + engine.HTTPAddr
+	// The password is new with every start and good for reading only, on this machine only.
+	sql := url.URL{
+		Scheme: "http", Host: engine.HTTPAddr, Path: "/", User: url.UserPassword(engine.ReadUser, engine.ReadPassword),
+		RawQuery: url.Values{"database": {cfg.ClickHouse.Database}}.Encode(),
+	}
+	s.clickhouse = "embedded, read-only SQL at " + sql.String()
 	s.write = store.Config{Addr: engine.Addr, Database: cfg.ClickHouse.Database, User: engine.User, Password: engine.Password}
 	s.read = s.write
 	s.read.User, s.read.Password = engine.ReadUser, engine.ReadPassword

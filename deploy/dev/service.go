@@ -172,7 +172,9 @@ func (s *Service) prepare(ctx context.Context, on *servers, data *folder, master
 	if err != nil {
 		return nil, err
 	}
-	if err := process.Projector(ctx, projector.DefaultConfig(), on.write, master); err != nil {
+	projection := projector.DefaultConfig()
+	projection.Dir = "" // one of the views
+	if err := process.Projector(ctx, projection, on.write, master); err != nil {
 		return nil, err
 	}
 	reads, err := process.Query(ctx, query.DefaultConfig(), on.read)

@@ -21,15 +21,19 @@ import (
 // process is what the commands that run services have in common.
 type process struct {
 	Kafka connect.Kafka `embed:""`
-	Views string        `name:"views" env:"THROUGHLINE_VIEWS" default:".throughline/${part}" help:"Folder of local copies of topics; of this process alone, and may be removed while it is stopped."`
 	Admin string        `name:"admin-listen" env:"THROUGHLINE_ADMIN_LISTEN" default:"${admin}" help:"Where to serve /livez, /readyz and /metrics."`
 }
 
+// views is where a process keeps its local copies of topics.
+type views struct {
+	Views string `name:"views" env:"THROUGHLINE_VIEWS" default:".throughline/${part}" help:"Folder of local copies of topics; of this process alone, and may be removed while it is stopped."`
+}
+
 // serve runs what assemble adds to a process, with its handler on listen if there is one.
-func (c process) serve(ctx context.Context, e env, listen, adminKey string, assemble func(*assembly.Process) (http.Handler, error)) (err error) {
+func (c process) serve(ctx context.Context, e env, listen string, assemble func(*assembly.Process) (http.Handler, error)) (err error) {
 	registry := run.NewRegistry()
 	p := &assembly.Process{
-		Kafka: c.Kafka.Config("throughline"), Views: c.Views, Admin: adminKey, Log: e.log, Reg: registry, Ready: run.NewReadiness(),
+		Kafka: c.Kafka.Config("throughline"), Log: e.log, Reg: registry, Ready: run.NewReadiness(),
 	}
 	// Taken before anything is opened, so that a wrong address shows at once.
 	admin, err := run.Listen(ctx, c.Admin)
@@ -74,7 +78,8 @@ func (m master) open() (*seal.Master, error) {
 
 // ingestCommand runs the write side.
 type ingestCommand struct {
-	process       `embed:"" set:"part=ingest" set:"admin=127.0.0.1:9081"`
+	process       `embed:"" set:"admin=127.0.0.1:9081"`
+	views         `embed:"" set:"part=ingest"`
 	Master        master        `embed:""`
 	Listen        string        `name:"listen" env:"THROUGHLINE_LISTEN" default:"127.0.0.1:8081" help:"Where to serve the write side."`
 	AdminKey      string        `name:"admin-key" env:"THROUGHLINE_ADMIN_KEY" help:"The operator's key, which makes workspaces and API keys over HTTP; absent: nobody does."`
@@ -107,20 +112,18 @@ func (c ingestCommand) Run(ctx context.Context, e env) error {
 			return fmt.Errorf("name this linker (THROUGHLINE_LINK_INSTANCE): %w", err)
 		}
 	}
-	return c.serve(ctx, e, c.Listen, admin, func(p *assembly.Process) (http.Handler, error) {
+	return c.serve(ctx, e, c.Listen, func(p *assembly.Process) (http.Handler, error) {
+		p.Views, p.Admin = c.Views, admin
 		return p.Ingest(ctx, c.Edge, linker, key)
 	})
 }
 
 // projectorCommand runs the projector.
 type projectorCommand struct {
-	process       `embed:"" set:"part=projector" set:"admin=127.0.0.1:9083"`
-	Master        master             `embed:""`
-	ClickHouse    connect.ClickHouse `embed:""`
-	BatchRows     int                `name:"projector-batch-rows" env:"THROUGHLINE_PROJECTOR_BATCH_ROWS" default:"20000" help:"Rows that close a batch."`
-	BatchBytes    int                `name:"projector-batch-bytes" env:"THROUGHLINE_PROJECTOR_BATCH_BYTES" default:"33554432" help:"Bytes of text that close the batches of a table."`
-	BatchAge      time.Duration      `name:"projector-batch-age" env:"THROUGHLINE_PROJECTOR_BATCH_AGE" default:"200ms" help:"How long records are collected before they are inserted, unless a batch is full."`
-	InsertTimeout time.Duration      `name:"projector-insert-timeout" env:"THROUGHLINE_PROJECTOR_INSERT_TIMEOUT" default:"20s" help:"How long one insert may take."`
+	process    `embed:"" set:"admin=127.0.0.1:9083"`
+	Master     master             `embed:""`
+	ClickHouse connect.ClickHouse `embed:""`
+	Projector  projector.Config   `embed:""`
 }
 
 // Validate says what is wrong with the flags.
@@ -139,15 +142,15 @@ func (c projectorCommand) Run(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
-	cfg := projector.Config{BatchRows: c.BatchRows, BatchBytes: c.BatchBytes, BatchAge: c.BatchAge, InsertTimeout: c.InsertTimeout}
-	return c.serve(ctx, e, "", "", func(p *assembly.Process) (http.Handler, error) {
-		return nil, p.Projector(ctx, cfg, clickhouse, key)
+	return c.serve(ctx, e, "", func(p *assembly.Process) (http.Handler, error) {
+		return nil, p.Projector(ctx, c.Projector, clickhouse, key)
 	})
 }
 
 // queryCommand runs the read side.
 type queryCommand struct {
-	process    `embed:"" set:"part=query" set:"admin=127.0.0.1:9082"`
+	process    `embed:"" set:"admin=127.0.0.1:9082"`
+	views      `embed:"" set:"part=query"`
 	ClickHouse connect.ClickHouse `embed:""`
 	Reader     connect.Reader     `embed:""`
 	Listen     string             `name:"listen" env:"THROUGHLINE_LISTEN" default:"127.0.0.1:8082" help:"Where to serve the read side."`
@@ -167,7 +170,8 @@ func (c queryCommand) Run(ctx context.Context, e env) error {
 		return err
 	}
 	cfg := query.Config{PositionTimeout: c.Timeout, Limits: c.Limits}
-	return c.serve(ctx, e, c.Listen, "", func(p *assembly.Process) (http.Handler, error) {
+	return c.serve(ctx, e, c.Listen, func(p *assembly.Process) (http.Handler, error) {
+		p.Views = c.Views
 		return p.Query(ctx, cfg, clickhouse)
 	})
 }
