@@ -47,23 +47,23 @@ func (w *world) pending(t *testing.T, recs []*stream.Record, change func(*intent
 }
 
 // commit commits for a group that has no members.
-func (w *world) commit(t testing.TB, group string, tp stream.TopicPartition, at int64, metadata string) {
-	t.Helper()
+func (w *world) commit(tb testing.TB, group string, tp stream.TopicPartition, at int64, metadata string) {
+	tb.Helper()
 	client, err := stream.Open(stream.Config{Brokers: w.kafka.Brokers, ClientID: "admin", Prefix: "x"}, w.log, nil)
-	must(t, err)
+	must(tb, err)
 	defer client.Close()
 	offsets := kadm.Offsets{}
 	offsets.Add(kadm.Offset{Topic: tp.Topic, Partition: tp.Partition, At: at, LeaderEpoch: -1, Metadata: metadata})
-	must(t, kadm.NewClient(client).CommitAllOffsets(t.Context(), w.kafka.Group(group), offsets))
+	must(tb, kadm.NewClient(client).CommitAllOffsets(tb.Context(), w.kafka.Group(group), offsets))
 }
 
-func (w *world) topicID(t testing.TB, name string) [16]byte {
-	t.Helper()
+func (w *world) topicID(tb testing.TB, name string) [16]byte {
+	tb.Helper()
 	client, err := stream.Open(stream.Config{Brokers: w.kafka.Brokers, ClientID: "admin", Prefix: "x"}, w.log, nil)
-	must(t, err)
+	must(tb, err)
 	defer client.Close()
-	listed, err := kadm.NewClient(client).ListTopics(t.Context(), name)
-	must(t, err)
+	listed, err := kadm.NewClient(client).ListTopics(tb.Context(), name)
+	must(tb, err)
 	return listed[name].ID
 }
 

@@ -108,8 +108,17 @@ func (s *session) poll(ctx, limited context.Context) error {
 // skipLost goes on at the start of the log where the log has dropped records that were not projected yet: retention was
 // shorter than the projector was away. They cannot be had any more; they are counted, and said.
 func (s *session) skipLost(ctx context.Context, lost *stream.OffsetLostError) error {
-	if lost.Offset < 0 || lost.LogStart <= lost.Offset {
+	switch {
+	case lost.Offset < 0:
 		return lost
+	case lost.LogStart < 0 || lost.LogEnd < 0:
+		return fmt.Errorf("%w: %s", errLogUnknown, lost.Error())
+	case lost.Offset > lost.LogEnd:
+		return lost
+	case lost.Offset >= lost.LogStart:
+		// The position was moved behind a pending batch of which the log has dropped records. The client still asks for
+		// the first of them, and the next one asks for the position.
+		return errLogMoved
 	}
 	if _, known := s.lanes[lost.TopicPartition]; !known && s.untold < maxUntold {
 		// The next poll tells of the assignment first, and with it of an intent that may be pending.
@@ -126,8 +135,11 @@ func (s *session) skipLost(ctx context.Context, lost *stream.OffsetLostError) er
 	return errLogMoved
 }
 
-// errLogMoved makes a session end, so that the next begins at the offset that was committed.
-var errLogMoved = errors.New("position was moved to the start of the log")
+// Errors that make a session end, so that the next one begins at the offset that is committed.
+var (
+	errLogMoved   = errors.New("position was moved to what the log still has")
+	errLogUnknown = errors.New("position is not in the log, and what the log has cannot be learned")
+)
 
 // queued says whether there is anything to deliver.
 func (s *session) queued() bool {

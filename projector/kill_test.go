@@ -55,7 +55,7 @@ func runChild() int {
 func (w *world) child(t *testing.T, cfg Config) *exec.Cmd {
 	t.Helper()
 	at := w.store
-	at.Addr = gentle(t, at.Addr)
+	at.Addr = newGate(t, at.Addr).addr
 	raw, err := json.Marshal(childConfig{Kafka: w.kafka, Store: at, Config: cfg})
 	must(t, err)
 	c := exec.CommandContext(t.Context(), os.Args[0])

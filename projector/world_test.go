@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,29 +52,29 @@ type world struct {
 
 var testMaster = [seal.KeyBytes]byte{1, 2, 3}
 
-func newWorld(t testing.TB, partitions int) *world {
-	t.Helper()
-	db := schematest.ClickHouse(t)
+func newWorld(tb testing.TB, partitions int) *world {
+	tb.Helper()
+	db := schematest.ClickHouse(tb)
 	w := &world{
-		kafka: stream.Config{Brokers: schematest.Kafka(t), ClientID: "test", Prefix: strings.TrimSuffix(schematest.Prefix(t), ".")},
+		kafka: stream.Config{Brokers: schematest.Kafka(tb), ClientID: "test", Prefix: strings.TrimSuffix(schematest.Prefix(tb), ".")},
 		store: store.Config{Addr: db.Addr, Database: db.Database, User: db.User, Password: db.Password},
-		dir:   t.TempDir(), log: testLog(t),
+		dir:   tb.TempDir(), log: testLog(tb),
 	}
-	ctx := t.Context()
-	must(t, w.open(ctx))
+	ctx := tb.Context()
+	must(tb, w.open(ctx))
 	var err error
 	w.client, err = stream.Open(w.kafka, w.log, nil)
-	must(t, err)
-	t.Cleanup(w.client.Close)
-	t.Cleanup(func() { must(t, w.conn.Close()) })
-	t.Cleanup(func() { must(t, w.producer.Close(context.WithoutCancel(ctx))) })
+	must(tb, err)
+	tb.Cleanup(w.client.Close)
+	tb.Cleanup(func() { must(tb, w.conn.Close()) })
+	tb.Cleanup(func() { must(tb, w.producer.Close(context.WithoutCancel(ctx))) })
 	_, err = store.Migrate(ctx, w.conn, table.Migrations(), nil)
-	must(t, err)
+	must(tb, err)
 	deps := stream.Deps{Log: w.log}
 	_, err = stream.EnsureTopics(ctx, w.kafka, deps, topic.Layout(partitions), 1)
-	must(t, err)
+	must(tb, err)
 	for _, g := range Groups() {
-		must(t, stream.CommitInitialOffsets(ctx, w.kafka, deps, g.Name, g.Topics))
+		must(tb, stream.CommitInitialOffsets(ctx, w.kafka, deps, g.Name, g.Topics))
 	}
 	return w
 }
@@ -91,19 +92,19 @@ func (w *world) open(ctx context.Context) error {
 	return err
 }
 
-func testLog(t testing.TB) *slog.Logger {
-	t.Helper()
-	var to io.Writer = io.Discard
+func testLog(tb testing.TB) *slog.Logger {
+	tb.Helper()
+	to := io.Discard
 	if os.Getenv("PROJECTOR_TEST_LOG") != "" {
 		to = os.Stderr
 	}
-	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug})).With("test", t.Name())
+	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug})).With("test", tb.Name())
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -127,13 +128,13 @@ type running struct {
 }
 
 // start runs the projector until the test ends or stop is called, which waits for it.
-func (w *world) start(t testing.TB, cfg Config) *running {
-	t.Helper()
+func (w *world) start(tb testing.TB, cfg Config) *running {
+	tb.Helper()
 	r := &running{reg: prometheus.NewRegistry(), done: make(chan error, 1)}
 	var err error
 	r.Service, err = New(cfg, w.deps(r.reg))
-	must(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
+	must(tb, err)
+	ctx, cancel := context.WithCancel(tb.Context())
 	go func() { r.done <- r.Run(ctx) }()
 	stopped := false
 	r.stop = func() {
@@ -143,10 +144,10 @@ func (w *world) start(t testing.TB, cfg Config) *running {
 		stopped = true
 		cancel()
 		if err := <-r.done; err != nil {
-			t.Errorf("projector: %v", err)
+			tb.Errorf("projector: %v", err)
 		}
 	}
-	t.Cleanup(r.stop)
+	tb.Cleanup(r.stop)
 	return r
 }
 
@@ -165,10 +166,10 @@ func (w *world) fails(t *testing.T, cfg Config) error {
 }
 
 // metric is the sum of a counter over the series whose label values include want.
-func (r *running) metric(t testing.TB, name string, want ...string) float64 {
-	t.Helper()
+func (r *running) metric(tb testing.TB, name string, want ...string) float64 {
+	tb.Helper()
 	families, err := r.reg.Gather()
-	must(t, err)
+	must(tb, err)
 	sum := 0.0
 	for _, f := range families {
 		if f.GetName() != "throughline_projector_"+name {
@@ -192,54 +193,45 @@ func (r *running) metric(t testing.TB, name string, want ...string) float64 {
 }
 
 // caughtUp waits until the groups have committed the ends of their topics.
-func (w *world) caughtUp(t testing.TB, tables ...string) {
-	t.Helper()
+func (w *world) caughtUp(tb testing.TB, tables ...string) {
+	tb.Helper()
 	watch, err := stream.NewOffsetWatch(w.kafka, stream.Deps{Log: w.log})
-	must(t, err)
+	must(tb, err)
 	defer watch.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	for _, p := range projections.All() {
-		if len(tables) > 0 && !contains(tables, p.Table) {
+		if len(tables) > 0 && !slices.Contains(tables, p.Table) {
 			continue
 		}
 		for _, name := range p.Topics {
 			ends, err := watch.EndOffsets(ctx, name)
-			must(t, err)
+			must(tb, err)
 			for partition, end := range ends {
 				tp := stream.TopicPartition{Topic: w.kafka.Topic(name), Partition: partition}
 				if err := watch.WaitCommitted(ctx, table.Group(p.Table), tp, end); err != nil {
-					t.Fatalf("group of %s does not reach %d of %s: %v", p.Table, end, tp, err)
+					tb.Fatalf("group of %s does not reach %d of %s: %v", p.Table, end, tp, err)
 				}
 			}
 		}
 	}
 }
 
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
-}
-
 // count asks for one number.
-func (w *world) count(t testing.TB, query string, args ...any) int {
-	t.Helper()
+func (w *world) count(tb testing.TB, query string, args ...any) int {
+	tb.Helper()
 	var n uint64
-	must(t, w.conn.QueryRow(t.Context(), query, args...).Scan(&n))
+	must(tb, w.conn.QueryRow(tb.Context(), query, args...).Scan(&n))
 	return int(n)
 }
 
 // exact fails unless a table has exactly n rows, each once.
-func (w *world) exact(t testing.TB, name string, n int) {
-	t.Helper()
-	all := w.count(t, "SELECT count() FROM "+name)
-	unique := w.count(t, "SELECT uniqExact(_topic, _partition, _offset, _row) FROM "+name)
+func (w *world) exact(tb testing.TB, name string, n int) {
+	tb.Helper()
+	all := w.count(tb, "SELECT count() FROM "+name)
+	unique := w.count(tb, "SELECT uniqExact(_topic, _partition, _offset, _row) FROM "+name)
 	if all != n || unique != n {
-		t.Errorf("%s has %d rows, %d of them unique, want %d", name, all, unique, n)
+		tb.Errorf("%s has %d rows, %d of them unique, want %d", name, all, unique, n)
 	}
 }
 
@@ -250,25 +242,25 @@ type subject struct {
 	key   *seal.DataKey
 }
 
-func (w *world) subject(t testing.TB, id string) subject {
-	t.Helper()
+func (w *world) subject(tb testing.TB, id string) subject {
+	tb.Helper()
 	ref := object.Ref{Type: object.Customer, ID: id}
 	rec, key, err := w.master.NewKey("ws", ref, time.Now())
-	must(t, err)
+	must(tb, err)
 	value, err := text(rec)
-	must(t, err)
-	_, err = w.producer.Produce(t.Context(), &stream.Record{
+	must(tb, err)
+	_, err = w.producer.Produce(tb.Context(), &stream.Record{
 		Topic: w.kafka.Topic(topic.SubjectKeys), Key: topic.Key("ws", string(ref.Type), ref.ID, rec.ID), Value: value,
 	})
-	must(t, err)
+	must(tb, err)
 	return subject{ref: ref, keyID: rec.ID, key: key}
 }
 
 // event makes the record of an event with two links.
-func (w *world) event(t testing.TB, s subject, id string, at time.Time) *stream.Record {
-	t.Helper()
+func (w *world) event(tb testing.TB, s subject, id string, at time.Time) *stream.Record {
+	tb.Helper()
 	personal, err := text(event.Personal{Description: "viewed " + id, Icon: "📖", Payload: `{"n": 1.0}`})
-	must(t, err)
+	must(tb, err)
 	e := event.Event{
 		ID: id, Workspace: "ws", Type: s.ref.Type, ObjectID: s.ref.ID, Name: "viewed",
 		OccurredAt: event.TimeOf(at), ReceivedAt: event.TimeOf(at), KeyID: s.keyID,
@@ -279,7 +271,7 @@ func (w *world) event(t testing.TB, s subject, id string, at time.Time) *stream.
 	}
 	e.Sealed = s.key.Seal(personal, e.AdditionalData())
 	value, err := e.Encode()
-	must(t, err)
+	must(tb, err)
 	return &stream.Record{
 		Topic: w.kafka.Topic(topic.Events), Key: topic.Key("ws", string(s.ref.Type), s.ref.ID),
 		Value: value, Timestamp: at.Truncate(time.Millisecond),
@@ -287,39 +279,39 @@ func (w *world) event(t testing.TB, s subject, id string, at time.Time) *stream.
 }
 
 // put appends records; their places are in them afterwards.
-func (w *world) put(t testing.TB, recs ...*stream.Record) {
-	t.Helper()
-	must(t, w.client.ProduceSync(t.Context(), recs...).FirstErr())
+func (w *world) put(tb testing.TB, recs ...*stream.Record) {
+	tb.Helper()
+	must(tb, w.client.ProduceSync(tb.Context(), recs...).FirstErr())
 }
 
 // events appends n events of a subject.
-func (w *world) events(t testing.TB, s subject, prefix string, n int, at time.Time) []*stream.Record {
-	t.Helper()
+func (w *world) events(tb testing.TB, s subject, prefix string, n int, at time.Time) []*stream.Record {
+	tb.Helper()
 	recs := make([]*stream.Record, n)
 	for i := range recs {
-		recs[i] = w.event(t, s, fmt.Sprintf("%s-%d", prefix, i), at)
+		recs[i] = w.event(tb, s, fmt.Sprintf("%s-%d", prefix, i), at)
 	}
-	w.put(t, recs...)
+	w.put(tb, recs...)
 	return recs
 }
 
 // run follows a view until the test ends.
-func run(t testing.TB, view *stream.View) *stream.View {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+func run(tb testing.TB, view *stream.View) *stream.View {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan error, 1)
 	go func() { done <- view.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
-		must(t, <-done)
-		must(t, view.Close())
+		must(tb, <-done)
+		must(tb, view.Close())
 	})
 	return view
 }
 
 // objects appends the states of n objects, each in two versions, sealed with the key of s only where it is s itself.
-func (w *world) objects(t testing.TB, s subject, n int) {
-	t.Helper()
+func (w *world) objects(tb testing.TB, s subject, n int) {
+	tb.Helper()
 	var recs []*stream.Record
 	for i := range n {
 		r := object.Record{
@@ -327,35 +319,35 @@ func (w *world) objects(t testing.TB, s subject, n int) {
 			UpdatedAt: time.Now(),
 		}
 		value, err := text(r)
-		must(t, err)
+		must(tb, err)
 		rec := stream.Record{
 			Topic: w.kafka.Topic(topic.Objects), Key: topic.Key("ws", string(r.Type), r.ID), Value: value,
 		}
 		again := rec
 		recs = append(recs, &rec, &again)
 	}
-	w.put(t, recs...)
+	w.put(tb, recs...)
 }
 
 // eventually polls until a condition holds.
-func (w *world) eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func (w *world) eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	for !holds() {
 		if pause(ctx, 10*time.Millisecond) != nil {
-			t.Fatalf("waited in vain: %s", what)
+			tb.Fatalf("waited in vain: %s", what)
 		}
 	}
 }
 
 // intents counts the partitions of which an intent is committed.
-func (w *world) intents(t testing.TB) int {
-	t.Helper()
+func (w *world) intents(tb testing.TB) int {
+	tb.Helper()
 	n := 0
 	for _, p := range projections.All() {
-		committed, err := kadm.NewClient(w.client).FetchOffsets(t.Context(), w.kafka.Group(table.Group(p.Table)))
-		must(t, err)
+		committed, err := kadm.NewClient(w.client).FetchOffsets(tb.Context(), w.kafka.Group(table.Group(p.Table)))
+		must(tb, err)
 		committed.Each(func(o kadm.OffsetResponse) {
 			if o.Metadata != "" {
 				n++
@@ -366,20 +358,39 @@ func (w *world) intents(t testing.TB) int {
 }
 
 // bury takes the members of all groups out of them, as the broker does when a dead member's session has ended.
-func (w *world) bury(t testing.TB) {
-	t.Helper()
+func (w *world) bury(tb testing.TB) {
+	tb.Helper()
 	for _, g := range Groups() {
 		name := w.kafka.Group(g.Name)
-		described, err := kadm.NewClient(w.client).DescribeGroups(t.Context(), name)
-		must(t, err)
+		described, err := kadm.NewClient(w.client).DescribeGroups(tb.Context(), name)
+		must(tb, err)
 		for _, m := range described[name].Members {
 			req := kmsg.NewPtrLeaveGroupRequest()
 			req.Group, req.MemberID = name, m.MemberID
 			member := kmsg.NewLeaveGroupRequestMember()
 			member.MemberID = m.MemberID
 			req.Members = append(req.Members, member)
-			_, err := req.RequestWith(t.Context(), w.client)
-			must(t, err)
+			_, err := req.RequestWith(tb.Context(), w.client)
+			must(tb, err)
 		}
 	}
+}
+
+// read gives the first n records of a topic with one partition.
+func (w *world) read(tb testing.TB, name topic.Name, n int) []*stream.Record {
+	tb.Helper()
+	client, err := stream.Open(w.kafka, w.log, nil, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+		w.kafka.Topic(name): {0: kgo.NewOffset().AtStart()},
+	}))
+	must(tb, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	defer cancel()
+	var recs []*stream.Record
+	for len(recs) < n {
+		fetches := client.PollFetches(ctx)
+		must(tb, fetches.Err())
+		recs = append(recs, fetches.Records()...)
+	}
+	return recs
 }

@@ -1,0 +1,91 @@
+package projector
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// gate stands between a process and the ClickHouse that the tests share, and can be shut. It turns the reset of a
+// client's connection into an orderly end: the embedded engine does not outlive a reset, because its library lets the
+// exception through. A server that is a program of its own does.
+type gate struct {
+	addr, server string
+
+	mu      sync.Mutex
+	closed  bool
+	clients map[net.Conn]struct{}
+}
+
+func newGate(t *testing.T, server string) *gate {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { must(t, l.Close()) })
+	g := &gate{addr: l.Addr().String(), server: server, clients: map[net.Conn]struct{}{}}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go g.pass(client)
+		}
+	}()
+	return g
+}
+
+// shut breaks all connections and refuses new ones.
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	for c := range g.clients {
+		_ = c.Close()
+	}
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = false
+}
+
+func (g *gate) admit(client net.Conn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.clients[client] = struct{}{}
+	}
+	return !g.closed
+}
+
+// pass copies both ways until both have ended. What the server still says to a client that is gone is read and dropped,
+// for closing a connection with unread data resets it.
+func (g *gate) pass(client net.Conn) {
+	defer func() { _ = client.Close() }()
+	if !g.admit(client) {
+		return
+	}
+	upstream, err := net.Dial("tcp", g.server)
+	if err != nil {
+		return
+	}
+	defer func() { _ = upstream.Close() }()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, _ = io.Copy(upstream, client)
+		if c, ok := upstream.(*net.TCPConn); ok {
+			_ = c.CloseWrite()
+		}
+	})
+	wg.Go(func() {
+		_, _ = io.Copy(client, upstream)
+		_, _ = io.Copy(io.Discard, upstream)
+	})
+	wg.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.clients, client)
+}
