@@ -15,6 +15,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/table"
@@ -180,10 +181,14 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 	const rows = 200_000
 	fill(t, f, rows)
 	at := func(i int) string { return strconv.Itoa(1_700_000_000_000 + 60_000*i) }
-	deep := *f.list(t, "ws", c1, url.Values{"to": {at(rows / 2)}}).NextCursor
-	deepUp := *f.list(t, "ws", c1, url.Values{"from": {at(rows / 2)}, "order": {"asc"}}).NextCursor
+	// In the middle, as if paging had come that far; no other filter helps to find it.
+	middle := cursor{Millis: 1_700_000_000_000 + 60_000*rows/2, Texts: []string{"e100000", "CUSTOMER", "c1"}}
+	whole := timelineQuery{workspace: "ws", object: object.Ref{Type: object.Customer, ID: "c1"}}
+	deep := middle.encode(whole.fingerprint())
+	whole.order = ascending
+	deepUp := middle.encode(whole.fingerprint())
 	first := *f.list(t, "ws", c1, nil).NextCursor
-	log := *f.list(t, "ws", eventLogPath, url.Values{"to": {strconv.Itoa(1_700_000_000_000 + rows/2)}}).NextCursor
+	log := cursor{Millis: 1_700_000_000_000 + rows/2, Texts: []string{"e100000", ""}}.encode(eventLogQuery{workspace: "ws"}.fingerprint())
 	// The design measured 2,000 to 16,000 rows for a page, and a scan reads at least all rows of the object.
 	const most = 17_000
 	for name, c := range map[string]struct {
@@ -192,8 +197,8 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 	}{
 		"newest":            {c1, nil},
 		"second page":       {c1, url.Values{"cursor": {first}}},
-		"deep page":         {c1, url.Values{"cursor": {deep}, "to": {at(rows / 2)}}},
-		"deep page upwards": {c1, url.Values{"cursor": {deepUp}, "from": {at(rows / 2)}, "order": {"asc"}}},
+		"deep page":         {c1, url.Values{"cursor": {deep}}},
+		"deep page upwards": {c1, url.Values{"cursor": {deepUp}, "order": {"asc"}}},
 		"a time range":      {c1, url.Values{"from": {at(1000)}, "to": {at(1010)}}},
 		"oldest":            {c1, url.Values{"order": {"asc"}}},
 		"by name":           {c1, url.Values{"name": {"name3"}}},
@@ -201,7 +206,7 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 		"word not there":    {c1, url.Values{"q": {"nowhere"}}},
 		"small object":      {"/v1/timeline/CUSTOMER/d77", nil},
 		"event log":         {eventLogPath, nil},
-		"event log, deep":   {eventLogPath, url.Values{"cursor": {log}, "to": {strconv.Itoa(1_700_000_000_000 + rows/2)}}},
+		"event log, deep":   {eventLogPath, url.Values{"cursor": {log}}},
 		"event log, entry":  {eventLogPath + "/e100000", nil},
 	} {
 		before := f.rowsRead(t)
@@ -209,9 +214,11 @@ func TestAPageReadsABoundedNumberOfRows(t *testing.T) {
 		if a.status != http.StatusOK {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
-		if read := f.rowsRead(t) - before; read > most {
+		read := f.rowsRead(t) - before
+		if read > most {
 			t.Errorf("%s: read %.0f rows, at most %d are expected", name, read, most)
 		}
+		t.Logf("%s: %.0f rows", name, read)
 	}
 }
 
