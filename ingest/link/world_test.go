@@ -207,22 +207,26 @@ func (w *world) settle() {
 	deadline := time.Now().Add(60 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		// The order of the two matters: what was there at the time of the second look was answered at the first. A broker
-		// that starts may answer neither.
-		done, err := w.watch.Committed(w.t.Context(), link.Group, topic.Submissions)
-		var ends map[int32]int64
-		if err == nil {
-			ends, err = w.watch.EndOffsets(w.t.Context(), topic.Submissions)
-		}
-		if err == nil && cmp.Equal(done, ends) {
-			return
-		}
+	for !w.answered() {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("not answered within a minute: the log ends at %v, answered is %v, %v", ends, done, err)
+			w.t.Fatal("submissions are not answered within a minute")
 		}
 		<-tick.C
 	}
+}
+
+// answered says whether every submission is. A broker that is away or starting gives no answer.
+func (w *world) answered() bool {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+	defer cancel()
+	// The order of the two matters: what was there at the time of the second look was answered at the first.
+	done, err := w.watch.Committed(ctx, link.Group, topic.Submissions)
+	if err != nil {
+		return false
+	}
+	ends, err := w.watch.EndOffsets(ctx, topic.Submissions)
+	return err == nil && cmp.Equal(done, ends)
 }
 
 // read gives all committed records of a topic, partition by partition.
