@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,7 +192,7 @@ func (r *running) metric(tb testing.TB, name string, want ...string) float64 {
 }
 
 // caughtUp waits until the groups have committed the ends of their topics.
-func (w *world) caughtUp(tb testing.TB, tables ...string) {
+func (w *world) caughtUp(tb testing.TB) {
 	tb.Helper()
 	watch, err := stream.NewOffsetWatch(w.kafka, stream.Deps{Log: w.log})
 	must(tb, err)
@@ -201,9 +200,6 @@ func (w *world) caughtUp(tb testing.TB, tables ...string) {
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	for _, p := range projections.All() {
-		if len(tables) > 0 && !slices.Contains(tables, p.Table) {
-			continue
-		}
 		for _, name := range p.Topics {
 			ends, err := watch.EndOffsets(ctx, name)
 			must(tb, err)
@@ -218,10 +214,10 @@ func (w *world) caughtUp(tb testing.TB, tables ...string) {
 }
 
 // count asks for one number.
-func (w *world) count(tb testing.TB, query string, args ...any) int {
+func (w *world) count(tb testing.TB, query string) int {
 	tb.Helper()
 	var n uint64
-	must(tb, w.conn.QueryRow(tb.Context(), query, args...).Scan(&n))
+	must(tb, w.conn.QueryRow(tb.Context(), query).Scan(&n))
 	return int(n)
 }
 
