@@ -17,13 +17,15 @@ import (
 const (
 	exitOK    = 0
 	exitUsage = 2
+	// exitRefused is that of a command that did all it could, but the server refused some of what it was given.
+	exitRefused = 3
 )
 
 const description = `Throughline keeps every customer's timeline: events go in over HTTP, are durable in Kafka before they
 are acknowledged, and are read from ClickHouse.
 
 Every flag has an environment variable, named in its help. Secrets may also be given as the path of a file. Exit codes:
-0 done, 1 failed, 2 not asked properly.`
+0 done, 1 failed, 2 not asked properly; send has 3 for some refused.`
 
 // commands is the command line. The order is that of the help.
 type commands struct {
@@ -31,6 +33,7 @@ type commands struct {
 
 	Dev       devCommand       `cmd:"" group:"one" help:"Run everything on this machine: Kafka, ClickHouse and all services."`
 	Demo      demoCommand      `cmd:"" group:"one" help:"Post one day of real calls and show a customer's timeline."`
+	Send      sendCommand      `cmd:"" group:"use" help:"Send files of events or objects, one a line."`
 	Ingest    ingestCommand    `cmd:"" group:"many" help:"Run the write side: the HTTP edge, the registry of objects and the linker."`
 	Projector projectorCommand `cmd:"" group:"many" help:"Run the projector, which writes ClickHouse's tables from the log."`
 	Query     queryCommand     `cmd:"" group:"many" help:"Run the read side: timelines, the event log, event names."`
@@ -44,6 +47,8 @@ type commands struct {
 type env struct {
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	// exit sets the exit code of a command that returns no error.
+	exit func(code int)
 }
 
 // execute runs a command line and returns the exit code.
@@ -59,6 +64,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "one", Title: "On one machine:"},
+			{Key: "use", Title: "Against a running Throughline:"},
 			{Key: "many", Title: "Services, against your own Kafka and ClickHouse:"},
 			{Key: "setup", Title: "Setting up:"},
 		}),
@@ -81,10 +87,14 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		complain(stderr, err)
 		return exitUsage
 	}
-	return run.Main(stderr, func(signals context.Context) error {
+	failed := run.Main(stderr, func(signals context.Context) error {
 		ctx.BindTo(signals, (*context.Context)(nil))
-		return ctx.Run(env{stdout: stdout, stderr: stderr, log: log})
+		return ctx.Run(env{stdout: stdout, stderr: stderr, log: log, exit: func(c int) { code = c }})
 	})
+	if failed != run.ExitOK {
+		return failed
+	}
+	return code
 }
 
 func complain(w io.Writer, err error) {
