@@ -67,7 +67,7 @@ type Kfake struct {
 // with transactions and consumer groups but is one process without replicas.
 // A kill may leave a transaction committed on some of its partitions only; see
 // the section on embedded servers in the documentation. The context bounds the
-// wait for the data folder.
+// wait for the data folder and the recovery of its log.
 func StartKfake(ctx context.Context, opts KfakeOptions) (*Kfake, error) {
 	k := &Kfake{
 		dir:    opts.DataDir,
@@ -106,6 +106,10 @@ func StartKfake(ctx context.Context, opts KfakeOptions) (*Kfake, error) {
 	k.cluster = cluster
 	k.Brokers = cluster.ListenAddrs()
 	if opts.DataDir != "" {
+		if err := k.endTorn(ctx); err != nil {
+			cluster.Close()
+			return nil, errors.Join(fmt.Errorf("recover kfake: %w", err), k.release())
+		}
 		k.watch.Go(k.watchSize)
 	}
 	k.logger.InfoContext(ctx, "kfake started", "brokers", k.Brokers, "data_dir", opts.DataDir)
