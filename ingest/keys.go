@@ -19,6 +19,7 @@ type keyBody struct {
 	Name      string            `json:"name"`
 	Scopes    []workspace.Scope `json:"scopes"`
 	ExpiresAt event.Time        `json:"expiresAt"`
+	RateLimit *float64          `json:"rateLimitPerSecond"`
 }
 
 // keyAnswer is an API key as a GET shows it: without its secret, which nobody has any more.
@@ -28,10 +29,11 @@ type keyAnswer struct {
 	Scopes    []workspace.Scope `json:"scopes"`
 	CreatedAt event.Time        `json:"createdAt"`
 	ExpiresAt event.Time        `json:"expiresAt"`
+	RateLimit *float64          `json:"rateLimitPerSecond"`
 }
 
 func answerKey(k *workspace.APIKey) keyAnswer {
-	a := keyAnswer{ID: k.ID, Name: k.Name, Scopes: k.Scopes, CreatedAt: event.TimeOf(k.CreatedAt)}
+	a := keyAnswer{ID: k.ID, Name: k.Name, Scopes: k.Scopes, CreatedAt: event.TimeOf(k.CreatedAt), RateLimit: k.RateLimit}
 	if k.ExpiresAt != nil {
 		a.ExpiresAt = event.TimeOf(*k.ExpiresAt)
 	}
@@ -56,7 +58,7 @@ func (s *Service) postKey(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	created, err := s.access.CreateKey(r.Context(), access.NewKey{
-		Workspace: ws.ID, Name: b.Name, Scopes: b.Scopes, ExpiresAt: expiry(b.ExpiresAt),
+		Workspace: ws.ID, Name: b.Name, Scopes: b.Scopes, ExpiresAt: expiry(b.ExpiresAt), RateLimit: b.RateLimit,
 	})
 	if errors.Is(err, access.ErrNoWorkspace) {
 		return noWorkspace()

@@ -21,6 +21,8 @@ type Principal struct {
 	Scopes    []workspace.Scope
 	// Operator says that the operator's key was presented.
 	Operator bool
+	// RateLimit is the key's own limit, in items a second, or nil.
+	RateLimit *float64
 }
 
 type principalKey struct{}
@@ -140,7 +142,7 @@ func (a *Access) authenticate(r *http.Request) (Principal, error) {
 	if ws.Status != workspace.Active {
 		return Principal{}, a.refuse("suspended", problem.New(problem.WorkspaceSuspended, ""))
 	}
-	return Principal{Workspace: key.Workspace, KeyID: key.ID, Scopes: key.Scopes}, nil
+	return Principal{Workspace: key.Workspace, KeyID: key.ID, Scopes: key.Scopes, RateLimit: key.RateLimit}, nil
 }
 
 // maxSecretLength bounds what is hashed; ours have 68 bytes.

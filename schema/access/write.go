@@ -71,6 +71,8 @@ type NewKey struct {
 	Scopes    []workspace.Scope
 	// ExpiresAt is nil for a key that does not expire.
 	ExpiresAt *time.Time
+	// RateLimit is how many items a second the key may write on each edge; nil leaves it to the edges' configuration.
+	RateLimit *float64
 	// Secret is empty to have one made.
 	Secret string
 }
@@ -92,6 +94,7 @@ func (a *Access) CreateKey(ctx context.Context, n NewKey) (*CreatedKey, error) {
 	now := a.stamp()
 	key := workspace.APIKey{
 		Version: workspace.RecordVersion, Workspace: n.Workspace, Name: n.Name, Scopes: n.Scopes, CreatedAt: now, ExpiresAt: n.ExpiresAt,
+		RateLimit: n.RateLimit,
 	}
 	if err := invalid(key.Validate(now)); err != nil {
 		return nil, err

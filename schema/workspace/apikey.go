@@ -54,7 +54,15 @@ type APIKey struct {
 	Hash      string     `json:"hash"`
 	CreatedAt time.Time  `json:"createdAt"`
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	// RateLimit is how many items a second the key may write on each edge; nil leaves it to the edge's configuration.
+	RateLimit *float64 `json:"rateLimitPerSecond,omitempty"`
 }
+
+// Bounds of APIKey.RateLimit. The least is an item in about 17 minutes: a smaller one is a key that should not be there.
+const (
+	MinRateLimit = 0.001
+	MaxRateLimit = 1e6
+)
 
 // KeyType is the middle part of the key of an API key's record.
 const KeyType = "KEY"
@@ -98,6 +106,9 @@ func (k *APIKey) Validate(now time.Time) []object.Violation {
 	}
 	if k.Expired(now) {
 		v = append(v, object.Violation{Pointer: "/expiresAt", Detail: "must lie in the future"})
+	}
+	if r := k.RateLimit; r != nil && (*r < MinRateLimit || *r > MaxRateLimit) {
+		v = append(v, object.Violation{Pointer: "/rateLimitPerSecond", Detail: fmt.Sprintf("must be %g to %.0f items a second", MinRateLimit, MaxRateLimit)})
 	}
 	return v
 }

@@ -48,6 +48,7 @@ func TestGoldenAPIKeysAreStillRead(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	end := at.AddDate(1, 0, 0)
+	limit := 12.5
 	wants := map[string]workspace.APIKey{
 		"api-key": {
 			Version: 1, ID: "018f0000-0000-7000-8000-000000000001", Workspace: "acme", Name: "every scope", Scopes: workspace.Scopes(),
@@ -56,6 +57,10 @@ func TestGoldenAPIKeysAreStillRead(t *testing.T) {
 		"api-key-expiring": {
 			Version: 1, ID: "018f0000-0000-7000-8000-000000000002", Workspace: "acme", Name: "screen",
 			Scopes: []workspace.Scope{workspace.WallboardRead}, Hash: workspace.HashKey("tlk_golden_screen"), CreatedAt: at, ExpiresAt: &end,
+		},
+		"api-key-limited": {
+			Version: 1, ID: "018f0000-0000-7000-8000-000000000003", Workspace: "acme", Name: "importer",
+			Scopes: []workspace.Scope{workspace.EventsWrite}, Hash: workspace.HashKey("tlk_golden_importer"), CreatedAt: at, RateLimit: &limit,
 		},
 	}
 	for name, want := range wants {

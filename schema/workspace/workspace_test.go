@@ -82,6 +82,15 @@ func TestAPIKeyValidateNamesEveryBrokenRule(t *testing.T) {
 	if diff := cmp.Diff([]string{"/scopes"}, pointers((&workspace.APIKey{}).Validate(now))); diff != "" {
 		t.Errorf("pointers (-want +got):\n%s", diff)
 	}
+	for limit, allowed := range map[float64]bool{
+		workspace.MinRateLimit: true, 2.5: true, workspace.MaxRateLimit: true, 0: false, -1: false, 1e-9: false, workspace.MaxRateLimit + 1: false,
+	} {
+		limited := good
+		limited.RateLimit = &limit
+		if v := pointers(limited.Validate(now)); (v == nil) != allowed {
+			t.Errorf("rate limit %g: broken rules %v, allowed %t", limit, v, allowed)
+		}
+	}
 }
 
 func TestTheKeyOfDevCannotAdminister(t *testing.T) {
