@@ -89,7 +89,8 @@ func (w *worker) setTrouble(err error) {
 // session is one membership in the group. worked says that a cycle was finished.
 func (w *worker) session(ctx context.Context) (worked bool, err error) {
 	consumer, err := stream.NewConsumer(w.deps.Kafka, stream.ConsumerConfig{
-		Group: table.Group(w.p.Table), Topics: w.p.Topics, RebalanceTimeout: RebalanceTimeout, SessionTimeout: w.cfg.SessionTimeout,
+		Group: table.Group(w.p.Table), Topics: w.p.Topics, MaxPollRecords: pollRecords,
+		RebalanceTimeout: RebalanceTimeout, SessionTimeout: w.cfg.SessionTimeout,
 	}, stream.Deps{Log: w.deps.Log, Reg: w.deps.Reg})
 	if err != nil {
 		return false, fmt.Errorf("open consumer %s: %w", table.Group(w.p.Table), err)
