@@ -104,6 +104,83 @@ func TestBody(t *testing.T) {
 	}
 }
 
+// stepwise gives its bytes in pieces and notes what was reserved when each was asked for.
+type stepwise struct {
+	data     []byte
+	piece    int
+	reserved *int64
+	most     int64 // reserved above what had arrived
+	arrived  int64
+}
+
+func (s *stepwise) Read(b []byte) (int, error) {
+	s.most = max(s.most, *s.reserved-2*s.arrived)
+	n := copy(b[:min(len(b), s.piece)], s.data)
+	s.data, s.arrived = s.data[n:], s.arrived+int64(n)
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func TestABodyReservesWhatHasArrivedAndNotWhatWasAnnounced(t *testing.T) {
+	t.Parallel()
+	const limit = 8 << 20
+	content := bytes.Repeat([]byte("0123456789abcdef"), limit/16)
+	for name, tc := range map[string]struct {
+		body      []byte
+		encoding  string
+		announced bool
+	}{
+		"announced": {content, "", true},
+		"chunked":   {content, "", false},
+		"gzip":      {gzipped(t, content), "gzip", true},
+		"zstd":      {zstandard(t, content), "zstd", false},
+	} {
+		var reserved, peak int64
+		reader := &stepwise{data: tc.body, piece: 10_000, reserved: &reserved}
+		r := request(t, reader, "Content-Encoding", tc.encoding)
+		r.ContentLength = -1
+		if tc.announced {
+			r.ContentLength = int64(len(tc.body))
+		}
+		got, err := web.BodyWithin(r, limit, func(n int64) error {
+			reserved += n
+			peak = max(peak, reserved)
+			return nil
+		})
+		if err != nil || !bytes.Equal(got, content) {
+			t.Fatalf("%s: %d bytes, %v", name, len(got), err)
+		}
+		if reserved != int64(cap(got)) || reserved > limit+1 {
+			t.Errorf("%s: %d bytes are reserved in the end, the body has %d", name, reserved, cap(got))
+		}
+		if reader.most > 4<<10 {
+			t.Errorf("%s: %d bytes were reserved beyond twice what had arrived", name, reader.most)
+		}
+		if peak < int64(len(content)) || peak > 2*limit+(1<<20) {
+			t.Errorf("%s: at most %d bytes were reserved", name, peak)
+		}
+	}
+}
+
+func TestABodyEndsWhereNothingIsLeftToReserve(t *testing.T) {
+	t.Parallel()
+	for encoding, body := range map[string][]byte{"": make([]byte, 100_000), "gzip": gzipped(t, make([]byte, 100_000))} {
+		left := int64(10_000)
+		_, err := web.BodyWithin(request(t, bytes.NewReader(body), "Content-Encoding", encoding), 1<<20, func(n int64) error {
+			if n > left {
+				return problem.Busy("full", 1)
+			}
+			left -= n
+			return nil
+		})
+		if typeOf(err) != "unavailable" {
+			t.Errorf("%q: %v, want what reserve said", encoding, err)
+		}
+	}
+}
+
 func TestAnUnsupportedEncodingNamesTheSupportedOnes(t *testing.T) {
 	t.Parallel()
 	_, err := web.Body(request(t, strings.NewReader("x"), "Content-Encoding", "br"), 10)
