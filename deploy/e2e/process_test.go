@@ -50,7 +50,8 @@ func start(t *testing.T, dir string, vars []string, args ...string) *process {
 		}
 		p.cmd.Env = append(p.cmd.Env, v)
 	}
-	p.cmd.Env = append(p.cmd.Env, vars...)
+	// What went wrong must not drown in a line for each request.
+	p.cmd.Env = append(append(p.cmd.Env, "THROUGHLINE_LOG_LEVEL=warn"), vars...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.Stdout = &lockedWriter{&p.mu, &p.stdout}
 	p.cmd.Stderr = &lockedWriter{&p.mu, &p.stderr}
