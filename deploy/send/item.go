@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -110,7 +111,7 @@ func (s *scanner) members(text []byte) (members, error) {
 	s.decoder.Reset(&s.reader, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	d := &s.decoder
 	if kind := d.PeekKind(); kind != jsontext.KindBeginObject {
-		return m, fmt.Errorf("the line is no JSON object")
+		return m, errors.New("the line is no JSON object")
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return m, err
@@ -156,7 +157,7 @@ func (s *scanner) members(text []byte) (members, error) {
 		return m, err
 	}
 	if _, err := d.ReadToken(); err != io.EOF { //nolint:errorlint // the decoder's contract is this very value
-		return m, fmt.Errorf("something follows the object")
+		return m, errors.New("something follows the object")
 	}
 	return m, nil
 }

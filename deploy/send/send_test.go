@@ -1,0 +1,498 @@
+package send
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// wantOnce fails the test unless each of n lines arrived once, in the order of the file within an object.
+func wantOnce(t *testing.T, e *edge, n int) {
+	t.Helper()
+	total := 0
+	for object, names := range e.byObject() {
+		total += len(names)
+		last := -1
+		for _, name := range names {
+			i, err := strconv.Atoi(name)
+			if err != nil || i <= last {
+				t.Errorf("object %s got line %s after line %d", object, name, last)
+			}
+			last = i
+		}
+	}
+	if names := e.names(); total != n || len(slices.Compact(slices.Sorted(slices.Values(names)))) != n {
+		t.Errorf("%d lines arrived, want %d", total, n)
+	}
+}
+
+func TestEveryLineArrivesOnceAndInOrderWhateverGoesWrong(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.before = func(request int, w http.ResponseWriter, _ []row) bool {
+		switch request % 9 {
+		case 1:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		case 3:
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return true
+		}
+		return false
+	}
+	e.after = func(request int) {
+		if request%9 == 2 {
+			panic(http.ErrAbortHandler) // taken, and the answer is lost
+		}
+	}
+	totals, out := mustSend(t, e.config(events(300)), small())
+	if diff := cmp.Diff(Totals{Accepted: 300}, totals); diff != "" {
+		t.Error(diff)
+	}
+	wantOnce(t, e, 300)
+	if e.lines == 300 {
+		t.Error("no line was sent again, so nothing was tried here")
+	}
+	if !strings.Contains(out, "300 events accepted") || !strings.Contains(out, " retries") {
+		t.Errorf("it says\n%s", out)
+	}
+}
+
+func TestAnEventWithoutRoomIsSentAgainAndTheOthersAreNot(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.item = func(request int, r row) int {
+		if request <= 2 && strings.HasSuffix(r.Name, "3") {
+			return http.StatusServiceUnavailable
+		}
+		return 0
+	}
+	cfg := e.config(events(10))
+	cfg.Parallel = 1
+	totals, _ := mustSend(t, cfg, small())
+	if totals.Accepted != 10 || e.lines != 10 || e.requests != 3 {
+		t.Errorf("%d accepted, %d taken in %d requests", totals.Accepted, e.lines, e.requests)
+	}
+}
+
+func TestAnObjectIsNeverOverwrittenByAnEarlierLine(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.item = func(request int, r row) int {
+		if request == 1 && r.Name == "4" {
+			return http.StatusServiceUnavailable
+		}
+		return 0
+	}
+	var lines strings.Builder
+	for i := range 25 {
+		lines.WriteString(eventLine("c1", i))
+	}
+	cfg := e.config(lines.String())
+	cfg.Objects = true
+	totals, out := mustSend(t, cfg, small())
+	if totals.Accepted != 25 || !strings.Contains(out, "25 objects accepted") {
+		t.Errorf("%v\n%s", totals, out)
+	}
+	// The first batch went up to line 10; from line 5 on it was sent again, so that line 10 is written after line 5.
+	var want []string
+	for _, i := range []int{0, 1, 2, 3, 5, 6, 7, 8, 9, 4, 5, 6, 7, 8, 9} {
+		want = append(want, strconv.Itoa(i))
+	}
+	if diff := cmp.Diff(want, e.names()[:len(want)]); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+	if last := e.names()[len(e.names())-1]; last != "24" {
+		t.Errorf("the object ends as line %s", last)
+	}
+}
+
+func TestRefusalsAreKeptInTheOrderOfTheLines(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.item = func(_ int, r row) int {
+		if strings.HasSuffix(r.Name, "7") {
+			return http.StatusUnprocessableEntity
+		}
+		return 0
+	}
+	cfg := e.config("\n{oops\r\n" + events(50) + strings.Repeat("x", 3*maxLine) + "\n\xff\n")
+	totals, out := mustSend(t, cfg, small())
+	if diff := cmp.Diff(Totals{Accepted: 45, Refused: 8}, totals); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.Contains(out, "45 events accepted, 8 refused, which are in "+cfg.Files[0]+refusedSuffix) {
+		t.Errorf("it says\n%s", out)
+	}
+	got := refusedLines(t, cfg)
+	var where []string
+	for _, r := range got {
+		where = append(where, fmt.Sprint(r.Line, " ", r.Status))
+	}
+	if diff := cmp.Diff([]string{"2 400", "10 422", "20 422", "30 422", "40 422", "50 422", "53 413", "54 400"}, where); diff != "" {
+		t.Fatalf("lines (-want +got):\n%s", diff)
+	}
+	if string(got[0].Item) != `"{oops"` || string(got[1].Item) != strings.TrimSpace(eventLine("c0", 7)) {
+		t.Errorf("items are %s and %s", got[0].Item, got[1].Item)
+	}
+	if got[1].Title != "No" || got[1].Detail != "said no" || len(got[1].Errors) != 1 || got[1].Errors[0].Pointer != "/name" {
+		t.Errorf("a refusal is %+v", got[1])
+	}
+	if !strings.Contains(got[6].Detail, strconv.Itoa(3*maxLine+1)) || len(got[6].Item) > 2*excerpt {
+		t.Errorf("a line that is too long is refused with %q and %d bytes", got[6].Detail, len(got[6].Item))
+	}
+}
+
+func TestARunThatWasCutOffIsGoneOnWith(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.before = func(request int, w http.ResponseWriter, _ []row) bool {
+		if request > 20 {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		return request > 20
+	}
+	e.item = func(_ int, r row) int {
+		if strings.HasSuffix(r.Name, "5") {
+			return http.StatusUnprocessableEntity
+		}
+		return 0
+	}
+	cfg := e.config(events(400))
+	_, err := runWith(t.Context(), cfg, Deps{Stdout: io.Discard, Stderr: io.Discard}, small())
+	if err == nil || !strings.Contains(err.Error(), "401 Unauthorized") || !strings.Contains(err.Error(), "the same command goes on") {
+		t.Fatalf("got %v", err)
+	}
+	noted, err := loadState(cfg.Files[0] + stateSuffix)
+	if err != nil || noted == nil || noted.Complete || noted.Sent.Line == 0 || noted.Sent.Line == 400 {
+		t.Fatalf("noted is %+v, %v", noted, err)
+	}
+
+	before := e.lines
+	e.before = nil
+	totals, out := mustSend(t, cfg, small())
+	if diff := cmp.Diff(Totals{Accepted: 360, Refused: 40}, totals); diff != "" {
+		t.Error(diff)
+	}
+	wantOnce(t, e, 360)
+	if again := e.lines - before; again >= 360 {
+		t.Errorf("the second run sent %d lines: it began anew", again)
+	}
+	if !strings.Contains(out, fmt.Sprintf("going on after line %d", noted.Sent.Line)) {
+		t.Errorf("it says\n%s", out)
+	}
+	lines := refusedLines(t, cfg)
+	if !slices.IsSortedFunc(lines, func(a, b refusal) int { return int(a.Line - b.Line) }) || len(lines) != 40 {
+		t.Errorf("the file has %d refusals", len(lines))
+	}
+
+	// Once all is sent, the same command sends nothing, and says again how it went.
+	requests := e.requests
+	totals, out = mustSend(t, cfg, small())
+	if e.requests != requests || totals.Refused != 40 || !strings.Contains(out, "360 events accepted, 40 refused") {
+		t.Errorf("%d requests more, %v\n%s", e.requests-requests, totals, out)
+	}
+	// Unless it is told to; then the ids are the same as before.
+	cfg.Restart = true
+	mustSend(t, cfg, small())
+	wantOnce(t, e, 360)
+	if len(refusedLines(t, cfg)) != 40 {
+		t.Error("refusals of two runs are in the file")
+	}
+}
+
+// What a kill leaves behind is the last state, and refusals that it does not count yet.
+func TestAKillLosesAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.item = func(_ int, r row) int {
+		if strings.HasSuffix(r.Name, "9") {
+			return http.StatusNotFound
+		}
+		return 0
+	}
+	cfg := e.config(events(200))
+	states := 0
+	l := small()
+	path := cfg.Files[0]
+	e.after = func(int) {
+		// Keep the state of some moment, as a kill would.
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if s, err := loadState(path + stateSuffix); err == nil && s != nil && s.Sent.Line > 50 && states == 0 {
+			states++
+			if err := s.save(path + ".kept"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	mustSend(t, cfg, l)
+	if states == 0 {
+		t.Fatal("the run was over before its state was seen")
+	}
+	if err := os.Rename(path+".kept", path+stateSuffix); err != nil {
+		t.Fatal(err)
+	}
+	totals, _ := mustSend(t, cfg, l)
+	if diff := cmp.Diff(Totals{Accepted: 180, Refused: 20}, totals); diff != "" {
+		t.Error(diff)
+	}
+	wantOnce(t, e, 180)
+	var lines []int64
+	for _, r := range refusedLines(t, cfg) {
+		lines = append(lines, r.Line)
+	}
+	if !slices.IsSorted(lines) || len(slices.Compact(slices.Clone(lines))) != 20 || len(lines) != 20 {
+		t.Errorf("refused lines are %v", lines)
+	}
+}
+
+func TestAnInterruptedRunSaysHowToGoOnAndKeepsWhatIsAnswered(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	e.after = func(request int) {
+		if request == 3 {
+			interrupt() // while this batch waits for its answer
+		}
+	}
+	cfg := e.config(events(100))
+	cfg.Parallel = 1
+	totals, err := runWith(ctx, cfg, Deps{Stdout: io.Discard, Stderr: io.Discard}, small())
+	if !errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "up to line 30 was sent") {
+		t.Errorf("got %v", err)
+	}
+	if totals.Accepted != 30 || e.requests != 3 {
+		t.Errorf("%d accepted in %d requests, want 30 in 3", totals.Accepted, e.requests)
+	}
+	mustSend(t, cfg, small())
+	wantOnce(t, e, 100)
+	if e.lines != 100 {
+		t.Errorf("%d lines were sent, want 100", e.lines)
+	}
+}
+
+func TestPatienceEndsWithAHint(t *testing.T) {
+	t.Parallel()
+	for name, item := range map[string]bool{"a server that is away": false, "items without room": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEdge(t)
+			e.before = func(_ int, w http.ResponseWriter, _ []row) bool {
+				if !item {
+					w.WriteHeader(http.StatusBadGateway)
+				}
+				return !item
+			}
+			e.item = func(int, row) int { return http.StatusServiceUnavailable }
+			cfg := e.config(events(5))
+			cfg.Patience = 200 * time.Millisecond
+			_, err := runWith(t.Context(), cfg, Deps{Stdout: io.Discard, Stderr: io.Discard}, small())
+			if err == nil || !strings.Contains(err.Error(), "gave up after 200ms") || !strings.Contains(err.Error(), "50") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestWhatAProxyFindsTooLargeIsSentInPieces(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.before = func(_ int, w http.ResponseWriter, items []row) bool {
+		large := len(items) > 3 || slices.ContainsFunc(items, func(r row) bool { return r.Name == "13" })
+		if large {
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		}
+		return large
+	}
+	cfg := e.config(events(20))
+	cfg.Parallel = 1
+	totals, _ := mustSend(t, cfg, small())
+	if diff := cmp.Diff(Totals{Accepted: 19, Refused: 1}, totals); diff != "" {
+		t.Error(diff)
+	}
+	if got := refusedLines(t, cfg); got[0].Line != 14 || got[0].Status != 413 {
+		t.Errorf("refused is %+v", got)
+	}
+}
+
+func TestAPipeIsSentAsItComes(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	arrived := make(chan struct{}, 1)
+	e.after = func(int) { arrived <- struct{}{} }
+	cfg := e.config("")
+	cfg.Files, cfg.Refused = []string{Stdin}, cfg.Files[0]+refusedSuffix
+	read, write := io.Pipe()
+	go func() {
+		for i := range 3 {
+			_, _ = io.WriteString(write, eventLine("c1", i))
+			<-arrived // or the test hangs: a line must not wait for the end of the input
+		}
+		_ = write.Close()
+	}()
+	var positions, out bytes.Buffer
+	cfg.PrintPosition = true
+	totals, err := runWith(t.Context(), cfg, Deps{Stdin: read, Stdout: &positions, Stderr: &out}, small())
+	if err != nil || totals.Accepted != 3 {
+		t.Fatalf("%v, %v", totals, err)
+	}
+	if positions.String() != "p1\np2\np3\n" {
+		t.Errorf("positions are %q", positions.String())
+	}
+	if !strings.Contains(out.String(), "standard input cannot be read again") {
+		t.Errorf("it says\n%s", out.String())
+	}
+	// Another run with the same text is other events.
+	_, err = runWith(t.Context(), cfg, Deps{Stdin: strings.NewReader(eventLine("c1", 0)), Stdout: io.Discard, Stderr: io.Discard}, small())
+	if err != nil || len(e.names()) != 4 {
+		t.Errorf("%v: %d events, want 4", err, len(e.names()))
+	}
+}
+
+func TestAnAnswerThatIsNotTheBatchsIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{}`, `{"accepted":4,"rejected":0}`, `<html>`, `{"accepted":4,"rejected":1,"results":[]}`,
+		`{"accepted":4,"rejected":1,"results":[{"index":5,"status":400}]}`,
+		`{"accepted":3,"rejected":2,"results":[{"index":1,"status":400},{"index":1,"status":400}]}`,
+	} {
+		e := newEdge(t)
+		e.before = func(_ int, w http.ResponseWriter, _ []row) bool {
+			_, _ = io.WriteString(w, body)
+			return true
+		}
+		cfg := e.config(events(5))
+		cfg.Parallel = 1
+		totals, err := runWith(t.Context(), cfg, Deps{Stdout: io.Discard, Stderr: io.Discard}, small())
+		if err == nil || totals.Accepted != 0 {
+			t.Errorf("%s: %v, %v", body, totals, err)
+		}
+	}
+}
+
+func TestFilesThatWereSentAreLeftOutOfALaterRun(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	one, two := e.config(events(30)), e.config(events(20))
+	mustSend(t, one, small())
+	one.Files = append(one.Files, two.Files...)
+	totals, _ := mustSend(t, one, small())
+	if totals.Accepted != 50 || e.lines != 50 {
+		t.Errorf("%d accepted, %d sent, want 50 and 50", totals.Accepted, e.lines)
+	}
+}
+
+func TestAStateIsOfOneFileKindAndServer(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	base := state{
+		Version: stateVersion, Kind: "events", URL: "http://a/", Sent: mark{Offset: 5, Line: 2, Items: 2},
+		File: fingerprint{Size: 10, ModifiedAt: at, Head: "h"},
+	}
+	with := func(change func(*state)) *state {
+		s := base
+		change(&s)
+		return &s
+	}
+	for _, test := range []struct {
+		name string
+		old  *state
+		now  *state
+		want string // "old", "fresh", or part of an error
+	}{
+		{"nothing noted", nil, &base, "fresh"},
+		{"the same", &base, with(func(s *state) { s.Sent = mark{} }), "old"},
+		{"another kind", &base, with(func(s *state) { s.Kind = "objects" }), "begun as events"},
+		{"another server", &base, with(func(s *state) { s.URL = "http://b/" }), "sent to http://a/"},
+		{"grown", &base, with(func(s *state) { s.File.Size++ }), "has changed"},
+		{"touched", &base, with(func(s *state) { s.File.ModifiedAt = at.Add(1) }), "has changed"},
+		{"another file", &base, with(func(s *state) { s.File.Head = "i" }), "has changed"},
+		{"another file after it was sent", with(func(s *state) { s.Complete = true }), with(func(s *state) { s.File.Head = "i" }), "fresh"},
+		{"grown after it was sent", with(func(s *state) { s.Complete = true }), with(func(s *state) { s.File.Size++ }), "has changed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := test.old.resume(test.now)
+			switch {
+			case test.want == "old" && (err != nil || got != test.old),
+				test.want == "fresh" && (err != nil || got != test.now):
+				t.Errorf("got %v, %v, want the %s one", got, err, test.want)
+			case test.want != "old" && test.want != "fresh" && (err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "--restart")):
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestAStateThatCannotBeIsRefused(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	cfg := e.config(events(1))
+	for _, text := range []string{"", "{", `{"version":99}`, `{"version":1,"sent":{"offset":7},"file":{"size":6}}`} {
+		if err := os.WriteFile(cfg.Files[0]+stateSuffix, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := runWith(t.Context(), cfg, Deps{Stderr: io.Discard}, small())
+		if err == nil || !strings.Contains(err.Error(), "--restart") {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+	if e.requests != 0 {
+		t.Error("something was sent")
+	}
+}
+
+func TestAWrongCommandLineIsSaidWhole(t *testing.T) {
+	t.Parallel()
+	good := Config{Files: []string{"a"}, URL: "http://a", Key: "k", Parallel: 1, Patience: 1}
+	if err := good.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	bad := Config{Files: []string{"a", "a", "-"}, URL: "a", Parallel: 17, State: "s", Refused: "s"}
+	err := bad.Validate()
+	for _, want := range []string{"not an address", "API key", "17", "0s", "twice", "for one file", "must differ", "standard input"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+}
+
+func TestProgressSaysHowFarHowFastAndHowLong(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	c := shown{items: 1000, bytes: 4_000_000, refused: 3}
+	p := &progress{label: "in.ndjson", start: now.Add(-2 * time.Second), begun: 1_000_000, size: 9_000_000, counts: func() shown { return c }}
+	want := "in.ndjson  55 %  500 lines/s  2.0 MB/s  2s left  3 refused"
+	if got := p.line(now); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	p.retried(errors.New("the server answered 503"))
+	if got := p.line(now); got != want+"  1 retries  the server answered 503" {
+		t.Errorf("got %q", got)
+	}
+	c.items++ // something moves again
+	if got := p.line(now); strings.Contains(got, "503") {
+		t.Errorf("got %q", got)
+	}
+	p.size = 0
+	if got := p.line(now); !strings.HasPrefix(got, "in.ndjson  1,001 lines  500 lines/s") {
+		t.Errorf("got %q", got)
+	}
+	if _, err := json.Marshal(refuse(1, []byte("\xff"), 400, nil)); err != nil {
+		t.Error(err)
+	}
+}
