@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,9 @@ type child struct {
 	cmd   *exec.Cmd
 	leash io.WriteCloser
 	done  chan struct{}
-	err   error // set before done closes
+	// Both are set before done closes: the exit status alone, and with the
+	// last output.
+	exit, err error
 }
 
 // startChild runs this executable again in a role. The context is used for its
@@ -99,21 +102,19 @@ func startChild(ctx context.Context, spec childSpec) (*child, error) {
 	}
 	c := &child{spec: spec, cmd: cmd, leash: leash, done: make(chan struct{})}
 	go func() {
-		c.err = c.ended(cmd.Wait())
+		c.exit = cmp.Or(cmd.Wait(), errors.New("exit status 0"))
+		c.err = c.ended()
 		close(c.done)
 	}()
 	return c, nil
 }
 
 // ended describes how the process went, with the last lines it wrote.
-func (c *child) ended(err error) error {
-	if err == nil {
-		err = errors.New("exit status 0")
-	}
+func (c *child) ended() error {
 	if text := c.tail(messageTail); text != "" {
-		return fmt.Errorf("%s ended: %w; its last output: %s", c.spec.name, err, text)
+		return fmt.Errorf("%s ended: %w; its last output: %s", c.spec.name, c.exit, text)
 	}
-	return fmt.Errorf("%s ended: %w", c.spec.name, err)
+	return fmt.Errorf("%s ended: %w", c.spec.name, c.exit)
 }
 
 // messageTail is how much of a log, in bytes, an error message quotes.

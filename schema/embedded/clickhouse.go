@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -65,13 +66,20 @@ type ClickHouse struct {
 	// ReadUser may read, within limits.
 	ReadUser, ReadPassword string
 
-	child  *child
+	child  atomic.Pointer[child]
+	owner  *os.File
 	logger *slog.Logger
+	cancel context.CancelFunc
+	done   chan struct{}
+	// Both are set before done closes.
+	err, closeErr error
 }
 
 // StartClickHouse starts a server and returns once it answers queries. The
 // context bounds the start only; the server ends with Close or with this
-// process. Errors wrap [ErrNoEngine] and [ErrFolderInUse].
+// process. A server that dies is started again with the same addresses, users,
+// passwords and data, and its clients reconnect; see [ClickHouse.Done]. Errors
+// wrap [ErrNoEngine] and [ErrFolderInUse].
 func StartClickHouse(ctx context.Context, opts ClickHouseOptions) (*ClickHouse, error) {
 	if opts.DataDir == "" {
 		return nil, errors.New("start ClickHouse: no data folder given")
@@ -89,16 +97,24 @@ func StartClickHouse(ctx context.Context, opts ClickHouseOptions) (*ClickHouse, 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = owner.Close() }() // the child holds its own descriptor
-	if err := checkFormat(dir, clickHouseFormat); err != nil {
+	server, err := opts.startOwned(ctx, role, program, owner)
+	if err != nil {
+		return nil, errors.Join(err, owner.Close())
+	}
+	return server, nil
+}
+
+// startOwned starts a server in a folder that is claimed.
+func (o ClickHouseOptions) startOwned(ctx context.Context, role string, program []string, owner *os.File) (*ClickHouse, error) {
+	if err := checkFormat(o.DataDir, clickHouseFormat); err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {
-		server, err := opts.start(ctx, role, program, owner)
+		server, err := o.start(ctx, role, program, owner)
 		if err == nil {
 			return server, nil
 		}
-		if !errors.Is(err, errPortTaken) || try == portTries || opts.Port != 0 || opts.HTTPPort != 0 {
+		if !errors.Is(err, errPortTaken) || try == portTries || o.Port != 0 || o.HTTPPort != 0 {
 			return nil, err
 		}
 	}
@@ -160,13 +176,18 @@ func (o ClickHouseOptions) start(ctx context.Context, role string, program []str
 		HTTPAddr: net.JoinHostPort(loopback, strconv.Itoa(ports[1])),
 		User:     files.User, Password: files.Password,
 		ReadUser: files.ReadUser, ReadPassword: files.ReadPassword,
-		child: child, logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		owner: owner, logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		done: make(chan struct{}),
 	}
-	if err := server.awaitReady(ctx); err != nil {
+	server.child.Store(child)
+	if err := server.awaitReady(ctx, child); err != nil {
 		return nil, errors.Join(fmt.Errorf("start ClickHouse: %w", err), child.kill())
 	}
 	server.logger.InfoContext(ctx, "clickhouse started", "addr", server.Addr, "http_addr", server.HTTPAddr,
-		"data_dir", o.DataDir, "pid", child.cmd.Process.Pid)
+		"data_dir", o.DataDir, "pid", server.Pid())
+	keeping, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	server.cancel = cancel
+	go server.keep(keeping)
 	return server, nil
 }
 
@@ -180,13 +201,17 @@ func (f clickHouseFiles) args(role string) []string {
 	}
 	return []string{
 		config,
+		// The session of a terminal, which giveTerminal has ready: one that
+		// draws no progress and looks up no words to complete.
+		"--interactive", "--progress=off", "--progress-table=off", "--disable_suggestion",
 		// The logger element of the configuration does not count here.
 		"--log-level=warning",
 		"--path=" + f.DataDir,
 		"--listen_host=" + f.Host,
 		"--tcp_port=" + strconv.Itoa(f.Port),
 		"--http_port=" + strconv.Itoa(f.HTTPPort),
-		"--query", "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; " +
+		// TCP comes last, because its answer is what a start waits for.
+		"--query", "SYSTEM START LISTEN HTTP; SYSTEM START LISTEN TCP; " +
 			"SELECT count() FROM numbers(1000000) WHERE NOT ignore(sleepEachRow(1)) " +
 			"SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0, max_execution_time = 0",
 	}
@@ -195,7 +220,7 @@ func (f clickHouseFiles) args(role string) []string {
 // awaitReady waits until the native port answers a query. The password is of
 // this start, so that nobody else's server on the same port can be mistaken
 // for this one.
-func (s *ClickHouse) awaitReady(ctx context.Context) error {
+func (s *ClickHouse) awaitReady(ctx context.Context, child *child) error {
 	conn, err := clickhouse.Open(&clickhouse.Options{
 		Addr:        []string{s.Addr},
 		Auth:        clickhouse.Auth{Username: s.User, Password: s.Password},
@@ -205,27 +230,11 @@ func (s *ClickHouse) awaitReady(ctx context.Context) error {
 		return fmt.Errorf("open client: %w", err)
 	}
 	err = poll(ctx, clickHouseReady, func() error {
-		select {
-		case <-s.child.done:
-			return final{s.child.startError()}
-		default:
+		if err := child.startError(); err != nil {
+			return final{err}
 		}
 		var one uint8
 		return conn.QueryRow(ctx, "SELECT 1").Scan(&one)
 	})
 	return errors.Join(err, conn.Close())
-}
-
-// Done closes when the server has ended, asked for or not.
-func (s *ClickHouse) Done() <-chan struct{} { return s.child.done }
-
-// Err says how the server ended; it is nil while it runs.
-func (s *ClickHouse) Err() error { return s.child.ending() }
-
-// Pid is the process to look at when something is wrong.
-func (s *ClickHouse) Pid() int { return s.child.cmd.Process.Pid }
-
-// Close ends the server and waits until it is gone.
-func (s *ClickHouse) Close() error {
-	return s.child.stop(termBound)
 }

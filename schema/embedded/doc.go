@@ -11,6 +11,13 @@
 // with a pinned hash and keeps it in the user's cache folder. Nothing of it is
 // part of this repository or of a binary built from it.
 //
+// The engine is `clickhouse local`, which is not made to be a server: without a
+// terminal it aborts on the exception that ends a connection, so that a desktop
+// client with a wrong password would end everything. It is therefore given a
+// terminal, behind which nobody sits. Whatever ends it all the same, it is
+// started again with the same addresses, passwords and data, up to five times
+// within a minute.
+//
 // # Kafka
 //
 // [StartKfake] runs franz-go's in-process broker (BSD 3-Clause), with a data

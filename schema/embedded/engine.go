@@ -16,8 +16,8 @@ import (
 // RunEngine makes this process ClickHouse. The first argument is the path of
 // libchdb, the rest is the command line of `clickhouse local`, whose last query
 // must open the listeners and never end. It returns an exit code where the
-// engine could not start; once the engine runs it returns only if that query
-// fails. The process exits at once when standard input closes.
+// engine could not start, or where that query fails and there is no terminal
+// (see giveTerminal). The process exits at once when standard input closes.
 func RunEngine(args []string) int {
 	if len(args) < 2 {
 		fmt.Fprintln(os.Stderr, "engine: want the path of libchdb and a command line")
@@ -29,8 +29,16 @@ func RunEngine(args []string) int {
 	// parent still needs the engine while it drains, so the engine ends with
 	// the pipe and not with a signal.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	// `clickhouse local` without a terminal aborts on any exception that ends a
+	// connection, and a client with a wrong password is one. With --interactive
+	// and a terminal it drops that connection only, as a server does.
+	leash, err := giveTerminal()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "engine: a client that is refused will end it:", err)
+		leash = os.Stdin
+	}
 	go func() {
-		awaitParent(os.Stdin)
+		awaitParent(leash)
 		// No orderly shutdown is needed: a part is on disk, whole, before its
 		// insert is acknowledged. os.Exit runs no C destructor, which would
 		// wait for the query that sleeps.

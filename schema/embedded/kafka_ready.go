@@ -25,10 +25,8 @@ func (k *ApacheKafka) awaitReady(ctx context.Context) error {
 	defer client.Close()
 	return poll(ctx, kafkaReady, func() error {
 		for _, child := range k.children {
-			select {
-			case <-child.done:
-				return final{child.startError()}
-			default:
+			if err := child.startError(); err != nil {
+				return final{err}
 			}
 		}
 		return k.probe(ctx, client)

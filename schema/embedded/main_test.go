@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -87,6 +88,9 @@ func helper(t *testing.T, kind, dir string, server any) (kill func()) {
 	}
 	return kill
 }
+
+// runsProc tells whether this system shows its processes as files.
+const runsProc = runtime.GOOS == "linux"
 
 // processes returns the ids of the processes that have dir on their command
 // line, this one and its helpers excepted.

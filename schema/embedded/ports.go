@@ -40,13 +40,23 @@ func freePorts(wanted ...int) ([]int, error) {
 // stack trace of some kilobytes after the line that says what happened.
 const startTail = 64 << 10
 
-// startError is how a child ended that never became ready. Every server says
-// in its log, and in its own words, that it could not listen.
+// enginePrompt is what the engine writes about a failed statement of its
+// command line before it waits for a better one.
+const enginePrompt = "\nReceived exception:\n"
+
+// startError is why a child does not become ready, nil where it still may. It
+// has ended, or it is the engine, which stays at its prompt after a statement
+// that failed. Every server says in its log, and in its own words, that it
+// could not listen.
 func (c *child) startError() error {
-	if strings.Contains(strings.ToLower(c.tail(startTail)), "address already in use") {
-		return errors.Join(errPortTaken, c.err)
+	text, err := c.tail(startTail), c.ending()
+	if err == nil && strings.Contains(text, enginePrompt) {
+		err = fmt.Errorf("%s refuses to serve; its last output: %s", c.spec.name, c.tail(messageTail))
 	}
-	return c.err
+	if err != nil && strings.Contains(strings.ToLower(text), "address already in use") {
+		return errors.Join(errPortTaken, err)
+	}
+	return err
 }
 
 // ending is how a child ended, nil while it runs.
