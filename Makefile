@@ -31,7 +31,7 @@ run: build ## Start everything on this machine, with its data in .throughline/
 	bin/throughline dev
 
 .PHONY: demo
-demo: build ## Send a day of a call centre to the system that `make run` started
+demo: build ## Post a day of real calls to a system of its own, and show a timeline
 	bin/throughline demo
 
 .PHONY: test

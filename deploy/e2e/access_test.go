@@ -27,6 +27,7 @@ func workspaces(t *testing.T, a *all, operator string) (mine, theirs string) {
 
 func TestAWorkspaceNeverSeesAnothersData(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t)
 	const operator = "the-operators-own-key"
 	a := dev(t, t.TempDir(), "THROUGHLINE_ADMIN_KEY="+operator)
 	mine, theirs := workspaces(t, a, operator)
@@ -77,6 +78,7 @@ func TestAWorkspaceNeverSeesAnothersData(t *testing.T) {
 
 func TestKeysOpenWhatTheirScopesSay(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t)
 	const operator = "the-operators-own-key"
 	a := dev(t, t.TempDir(), "THROUGHLINE_ADMIN_KEY="+operator)
 	must(t, http.StatusOK, http.MethodPut, a.url+"/v1/objects/CUSTOMER/c1", a.key, `{}`)

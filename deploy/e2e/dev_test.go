@@ -25,6 +25,7 @@ func bash(t *testing.T, line string) string {
 
 func TestThePrintedLinesPutAnEventOnATimelineWithinASecond(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t)
 	a := dev(t, t.TempDir())
 	if len(a.commands) != 3 {
 		t.Fatalf("got %d lines to paste, want 3", len(a.commands))
@@ -61,6 +62,7 @@ func TestThePrintedLinesPutAnEventOnATimelineWithinASecond(t *testing.T) {
 
 func TestCtrlCStopsEverythingAndASecondStartFindsItsData(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t)
 	dir := t.TempDir()
 	one := dev(t, dir)
 	must(t, http.StatusOK, http.MethodPut, one.url+"/v1/objects/CUSTOMER/c1", one.key, `{"name":"Ann"}`)
@@ -95,6 +97,7 @@ func TestCtrlCStopsEverythingAndASecondStartFindsItsData(t *testing.T) {
 
 func TestAPortInUseIsSaidAtOnce(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t)
 	var lc net.ListenConfig
 	taken, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -116,6 +119,7 @@ func TestAPortInUseIsSaidAtOnce(t *testing.T) {
 
 func TestADataFolderInUseIsSaidAtOnce(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t)
 	dir := t.TempDir()
 	dev(t, dir)
 	second := start(t, dir, []string{"THROUGHLINE_LISTEN=127.0.0.1:0"}, "dev")
@@ -129,6 +133,7 @@ func TestADataFolderInUseIsSaidAtOnce(t *testing.T) {
 
 func TestWhatIsNotUnderstoodIsAUsageError(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t)
 	for _, test := range []struct {
 		name, want string
 		vars, args []string
@@ -157,6 +162,7 @@ func TestWhatIsNotUnderstoodIsAUsageError(t *testing.T) {
 
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t)
 	for _, command := range []string{
 		"", "dev", "demo", "ingest", "projector", "query", "topics", "migrate", "keys", "keys workspace", "keys create",
 		"keys list", "keys delete", "version",
@@ -170,6 +176,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 
 func TestTheDemoRunsFromAnEmptyFolderAndLeavesNothing(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t)
 	dir := t.TempDir()
 	temp := t.TempDir()
 	p := start(t, dir, []string{"TMPDIR=" + temp}, "demo")
@@ -207,6 +214,7 @@ const notJSON = `{
 
 func TestASampleThatIsNotJSONIsRefusedWithThePlace(t *testing.T) {
 	t.Parallel()
+	embeddedOnly(t)
 	a := dev(t, t.TempDir())
 	got := must(t, http.StatusBadRequest, http.MethodPost, a.url+"/v1/events", a.key, notJSON)
 	detail, _ := got.member(t, "detail").(string)
