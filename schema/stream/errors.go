@@ -13,6 +13,9 @@ import (
 var (
 	// ErrOverloaded: the producer's buffer is full. Nothing was sent; refuse the request and ask to retry later.
 	ErrOverloaded = errors.New("producer buffer is full")
+	// ErrStalled: the brokers have not acknowledged what was sent before. Nothing was sent; refuse the request and ask to
+	// retry later.
+	ErrStalled = errors.New("kafka does not acknowledge")
 	// ErrTooLarge: the record is larger than a topic takes. Retrying does not help.
 	ErrTooLarge = errors.New("record is too large")
 	// ErrUnavailable: the brokers did not acknowledge in time. The outcome is unknown: the record may be in the log.

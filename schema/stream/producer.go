@@ -22,6 +22,10 @@ type ProducerConfig struct {
 	Linger time.Duration
 	// RecordTimeout is how long a record may wait for its acknowledgement; 10 s by default.
 	RecordTimeout time.Duration
+	// StallAfter is how long a record may wait for its acknowledgement until others are refused at once, with ErrStalled,
+	// instead of being sent after it; 2 s by default. A broker that works answers in milliseconds, one that takes a new
+	// leader's place in well under two seconds.
+	StallAfter time.Duration
 	// MaxRecordBytes is the largest record that is taken, by RecordSize; topic.MaxRecordBytes by default.
 	MaxRecordBytes int
 }
@@ -32,6 +36,9 @@ func (c ProducerConfig) withDefaults() ProducerConfig {
 	}
 	if c.RecordTimeout == 0 {
 		c.RecordTimeout = 10 * time.Second
+	}
+	if c.StallAfter == 0 {
+		c.StallAfter = 2 * time.Second
 	}
 	if c.MaxRecordBytes == 0 {
 		c.MaxRecordBytes = topic.MaxRecordBytes
@@ -44,6 +51,7 @@ func (c ProducerConfig) withDefaults() ProducerConfig {
 type Producer struct {
 	client  *kgo.Client
 	cfg     ProducerConfig
+	backlog *backlog
 	metrics *producerMetrics
 }
 
@@ -52,8 +60,17 @@ type producerMetrics struct {
 	seconds prometheus.Histogram
 }
 
-func newProducerMetrics(reg prometheus.Registerer) *producerMetrics {
+func newProducerMetrics(reg prometheus.Registerer, b *backlog) *producerMetrics {
 	f := promauto.With(reg)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "throughline_stream_producer_stalled",
+		Help: "1 while the brokers do not acknowledge and records are refused unsent.",
+	}, func() float64 {
+		if b.stalled() != nil {
+			return 1
+		}
+		return 0
+	})
 	return &producerMetrics{
 		records: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "throughline_stream_produced_records_total",
@@ -70,11 +87,12 @@ func newProducerMetrics(reg prometheus.Registerer) *producerMetrics {
 // NewProducer opens a Producer. One of them serves a whole process.
 func NewProducer(cfg Config, pc ProducerConfig, deps Deps) (*Producer, error) {
 	pc = pc.withDefaults()
+	waiting := newBacklog(pc.StallAfter)
 	client, err := Open(cfg.with("producer"), deps.Log, deps.Reg,
 		// Acknowledged means that every in-sync replica has it. Idempotence is the library's default and needs this.
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		// The same partition for a key as every other Kafka client chooses, because producers may write directly too.
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RecordPartitioner(waiting.partitioner()),
 		kgo.ProducerBatchMaxBytes(int32(pc.MaxRecordBytes)),
 		// The bound is in bytes; the count only has to stay out of its way.
 		kgo.MaxBufferedRecords(1<<20),
@@ -93,15 +111,15 @@ func NewProducer(cfg Config, pc ProducerConfig, deps Deps) (*Producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Producer{client: client, cfg: pc, metrics: newProducerMetrics(deps.Reg)}, nil
+	return &Producer{client: client, cfg: pc, backlog: waiting, metrics: newProducerMetrics(deps.Reg, waiting)}, nil
 }
 
 // Result is what became of one record of ProduceEach.
 type Result struct {
 	// Offset is where the record is, if Err is nil.
 	Offset Offset
-	// Err is nil when every in-sync replica has the record; else it wraps ErrOverloaded, ErrTooLarge, ErrUnavailable,
-	// ErrClosed, or the error of the context.
+	// Err is nil when every in-sync replica has the record; else it wraps ErrOverloaded, ErrStalled, ErrTooLarge,
+	// ErrUnavailable, ErrClosed, or the error of the context.
 	Err error
 }
 
@@ -164,9 +182,18 @@ type outcome struct {
 func (p *Producer) send(ctx context.Context, recs []*Record, results []Result, outcomes chan<- outcome) int {
 	pending := 0
 	ctx = context.WithoutCancel(ctx)
-	for i, r := range recs {
-		if size := RecordSize(r); size > p.cfg.MaxRecordBytes {
+	lanes := p.backlog.admit(recs, func(i int) bool {
+		size := RecordSize(recs[i])
+		if size > p.cfg.MaxRecordBytes {
 			results[i].Err = refusedError{fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size, p.cfg.MaxRecordBytes)}
+		}
+		return results[i].Err == nil
+	})
+	for i, r := range recs {
+		if lanes[i] == nil {
+			if results[i].Err == nil {
+				results[i].Err = errStalled()
+			}
 			continue
 		}
 		// Until an outcome comes, a result stands for a record whose fate is unknown.
@@ -175,15 +202,18 @@ func (p *Producer) send(ctx context.Context, recs []*Record, results []Result, o
 		var once sync.Once
 		p.client.TryProduce(ctx, r, func(r *Record, err error) {
 			once.Do(func() {
-				outcomes <- outcome{i, Result{
-					Offset: Offset{TopicPartition{r.Topic, r.Partition}, r.Offset},
-					Err:    refusal(classifyProduce(err)),
-				}}
+				err = refusal(classifyProduce(err))
+				p.backlog.settle(lanes[i], err)
+				outcomes <- outcome{i, Result{Offset: Offset{TopicPartition{r.Topic, r.Partition}, r.Offset}, Err: err}}
 			})
 		})
 	}
 	return pending
 }
+
+// Stalled is nil, or wraps ErrStalled where Produce would refuse everything: a caller that has work to do before it
+// produces can spare itself that.
+func (p *Producer) Stalled() error { return p.backlog.stalled() }
 
 // abandon takes what has arrived and leaves the rest as unknown, with the context's error.
 func (p *Producer) abandon(ctx context.Context, recs []*Record, results []Result, outcomes <-chan outcome) {
@@ -199,7 +229,7 @@ func (p *Producer) abandon(ctx context.Context, recs []*Record, results []Result
 	}
 	for i := range results {
 		if !arrived[i] && results[i].Err == ErrUnavailable { //nolint:errorlint // the very value that send put there, nothing that wraps it
-			results[i].Err = fmt.Errorf("outcome is unknown: %w", ctx.Err())
+			results[i].Err = fmt.Errorf("%w: outcome is unknown: %w", ErrUnavailable, ctx.Err())
 		}
 	}
 }
