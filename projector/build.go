@@ -58,9 +58,13 @@ func (b *budget) spent() bool { return b.used.Load() >= b.bytes }
 // cut takes records of one partition until its batch is full. A record's rows are never divided between batches.
 func (s *session) cut(ctx context.Context, l *lane, bounds *budget) (*batch, error) {
 	b := &batch{tp: l.tp, from: l.next}
-	for len(l.queue) > 0 && len(b.rows) < bounds.rows && !bounds.spent() {
-		before := b.bytes
+	// What has offsets only, such as a marker, goes with the records before it, however full the batch is.
+	for len(l.queue) > 0 {
 		if r := l.peek(); r != nil {
+			if len(b.rows) >= bounds.rows || bounds.spent() {
+				break
+			}
+			before := b.bytes
 			fits, err := s.include(ctx, b, r)
 			if err != nil {
 				return nil, err

@@ -262,13 +262,13 @@ func TestProjectorWaitsForAClickHouseThatIsAway(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { must(t, behind.conn.Close()) })
 	cfg := w.config()
-	cfg.BatchRows, cfg.BatchAge = 100, time.Millisecond
+	cfg.BatchRows, cfg.BatchAge = 500, time.Millisecond
 	r := behind.start(t, cfg)
 	s := w.subject(t, "c1")
 	n := 0
 	for i := range 6 {
 		// The connections break while inserts are on their way: some reach the server, and nobody hears of it.
-		for range 20 {
+		for range 10 {
 			w.events(t, s, fmt.Sprintf("e%d-%d", i, n), 50, time.Now())
 			n++
 		}
