@@ -76,7 +76,7 @@ func (p *Process) add(name string, service func(context.Context) error, ready fu
 }
 
 // Producer is the process's one producer, opened by the first call.
-func (p *Process) Producer() (*stream.Producer, error) {
+func (p *Process) Producer(ctx context.Context) (*stream.Producer, error) {
 	if p.producer != nil {
 		return p.producer, nil
 	}
@@ -85,9 +85,9 @@ func (p *Process) Producer() (*stream.Producer, error) {
 		return nil, err
 	}
 	p.opened.Add(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 		defer cancel()
-		return producer.Close(ctx)
+		return producer.Close(limit)
 	})
 	p.producer = producer
 	return producer, nil
@@ -117,7 +117,7 @@ func (p *Process) Access(ctx context.Context) (*access.Access, error) {
 
 // Ingest adds the write side: the edge, whose handler it returns, and link, over one registry.
 func (p *Process) Ingest(ctx context.Context, edge ingest.Config, linker link.Config, master *seal.Master) (http.Handler, error) {
-	producer, err := p.Producer()
+	producer, err := p.Producer(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (p *Process) Ingest(ctx context.Context, edge ingest.Config, linker link.Co
 
 // Projector adds the projector. It waits until ClickHouse answers. Without a folder of its own it has one of the views.
 func (p *Process) Projector(ctx context.Context, cfg projector.Config, clickhouse store.Config, master *seal.Master) error {
-	producer, err := p.Producer()
+	producer, err := p.Producer(ctx)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/throughline/throughline/schema/run"
@@ -44,8 +45,8 @@ func (c *Closer) Add(f func() error) { c.closers = append(c.closers, f) }
 // Close closes everything and says everything that went wrong.
 func (c *Closer) Close() error {
 	var errs []error
-	for i := len(c.closers) - 1; i >= 0; i-- {
-		errs = append(errs, c.closers[i]())
+	for _, f := range slices.Backward(c.closers) {
+		errs = append(errs, f())
 	}
 	c.closers = nil
 	return errors.Join(errs...)

@@ -15,9 +15,9 @@ type quiet struct {
 }
 
 // quietLogger returns a logger that is quiet until the returned function is called.
-func quietLogger(log *slog.Logger) (*slog.Logger, func()) {
+func quietLogger(ctx context.Context, log *slog.Logger) (*slog.Logger, func()) {
 	q := quiet{Handler: log.Handler(), loud: new(atomic.Bool)}
-	q.loud.Store(log.Enabled(context.Background(), slog.LevelDebug))
+	q.loud.Store(log.Enabled(ctx, slog.LevelDebug))
 	return slog.New(q), func() { q.loud.Store(true) }
 }
 

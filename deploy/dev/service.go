@@ -85,7 +85,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		}
 	}
 
-	log, loud := quietLogger(s.deps.Log)
+	log, loud := quietLogger(ctx, s.deps.Log)
 	var entrance door
 	server := run.Server{Name: "dev", Listener: listener, Handler: &entrance, Log: log, DrainTimeout: frontStop - time.Second}
 	all := run.Service{Name: "dev", Run: func(ctx context.Context) error {
@@ -130,11 +130,10 @@ func (s *Service) behind(ctx context.Context, data *folder, master *seal.Master,
 		services = append(services, servers.clickhouseEnd)
 	}
 	services = append(services, run.Service{Name: "start", Run: func(ctx context.Context) error {
-		if waitReady(ctx, p.process.Ready, s.deps.Progress); ctx.Err() != nil {
-			return nil
-		}
-		if err := up(ctx, p); err != nil {
-			return err
+		if waitReady(ctx, p.process.Ready, s.deps.Progress) {
+			if err := up(ctx, p); err != nil {
+				return err
+			}
 		}
 		<-ctx.Done()
 		return nil
@@ -189,8 +188,9 @@ func linkConfig() link.Config {
 	return link.Config{Instance: "dev", MaxBatch: 5_000, WindowEntries: 2_000_000}
 }
 
-// waitReady returns once every check passes or the context ends. Now and then it says what it is waiting for.
-func waitReady(ctx context.Context, ready *run.Readiness, progress io.Writer) {
+// waitReady returns true once every check passes, or false when the context ends. Now and then it says what it is
+// waiting for.
+func waitReady(ctx context.Context, ready *run.Readiness, progress io.Writer) bool {
 	tick := time.NewTicker(readyEvery)
 	defer tick.Stop()
 	for told := time.Now(); ; {
@@ -201,7 +201,7 @@ func waitReady(ctx context.Context, ready *run.Readiness, progress io.Writer) {
 			}
 		}
 		if len(waiting) == 0 {
-			return
+			return true
 		}
 		if time.Since(told) > readyTell {
 			slices.Sort(waiting)
@@ -211,7 +211,7 @@ func waitReady(ctx context.Context, ready *run.Readiness, progress io.Writer) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }
@@ -228,10 +228,8 @@ func (s *Service) announce(ctx context.Context, p *started, data *folder, url st
 		return err
 	}
 	if guide.Key, guide.NewKey, err = ensureKey(ctx, keys, data, s.secrets.api); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("prepare workspace %s: %w", Workspace, err)
+		// With the context's error, so that a stop during the start is known for one.
+		return fmt.Errorf("prepare workspace %s: %w", Workspace, errors.Join(err, ctx.Err()))
 	}
 	if err := s.deps.Ready(guide); err != nil {
 		return err

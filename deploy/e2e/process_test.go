@@ -39,7 +39,7 @@ type process struct {
 // a run does not depend on who runs it, and with vars, each NAME=value.
 func start(t *testing.T, dir string, vars []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(os.Getenv(binaryVar), args...), done: make(chan struct{})} //nolint:gosec // built by TestMain
+	p := &process{t: t, cmd: exec.Command(os.Getenv(binaryVar), args...), done: make(chan struct{})}
 	p.cmd.Dir = dir
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")

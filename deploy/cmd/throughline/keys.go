@@ -37,7 +37,9 @@ type keysWorkspace struct {
 }
 
 // Validate says what is wrong with the flags.
-func (c keysWorkspace) Validate() error { return errors.Join(workspace.ValidateID(c.ID), c.Kafka.Required()) }
+func (c keysWorkspace) Validate() error {
+	return errors.Join(workspace.ValidateID(c.ID), c.Kafka.Required())
+}
 
 // Run implements the command.
 func (c keysWorkspace) Run(ctx context.Context, e env) error {
