@@ -49,7 +49,8 @@ func TestAWorkspaceNeverSeesAnothersData(t *testing.T) {
 		{"PATCH", "/v1/objects/CUSTOMER/c-theirs", `{"name":"Taken"}`, 404},
 		{"POST", "/v1/events", eventJSON("c-theirs", "e-new", "Forged"), 404},
 		{"POST", "/v1/events", `{"objectType":"CUSTOMER","externalId":"x-theirs","name":"Forged"}`, 404},
-		{"DELETE", "/v1/objects/CUSTOMER/c-theirs", "", 200}, // of an object of mine that is not there
+		{"POST", "/v1/events/batch", `{"events":[` + eventJSON("c-theirs", "e-new", "Forged") + `]}`, 200}, // and refused in it
+		{"DELETE", "/v1/objects/CUSTOMER/c-theirs", "", 200},                                              // of an object of mine that is not there
 		{"GET", "/v1/workspaces", "", 403},
 		{"GET", "/v1/workspaces/theirs", "", 404},
 		{"PUT", "/v1/workspaces/theirs", `{"name":"Taken"}`, 403},

@@ -15,7 +15,7 @@ func TestServicesRunApartAgainstKafkaAndClickHouse(t *testing.T) {
 	db := schematest.ClickHouse(t)
 	dir := t.TempDir()
 	vars := []string{
-		"KAFKA_BROKERS=" + strings.Join(schematest.Kafka(t), ","), "THROUGHLINE_PREFIX=" + schematest.Prefix(t),
+		"KAFKA_BROKERS=" + strings.Join(schematest.Kafka(t), ","), "THROUGHLINE_PREFIX=" + strings.TrimSuffix(schematest.Prefix(t), "."),
 		"CLICKHOUSE_ADDR=" + db.Addr, "CLICKHOUSE_DATABASE=" + db.Database, "CLICKHOUSE_USER=" + db.User,
 		"CLICKHOUSE_PASSWORD=" + db.Password, "CLICKHOUSE_READ_USER=" + db.ReadUser, "CLICKHOUSE_READ_PASSWORD=" + db.ReadPassword,
 		"THROUGHLINE_MASTER_KEY=" + strings.Repeat("0f", 32), "THROUGHLINE_REPLICATION=1", "THROUGHLINE_PARTITIONS=3",
