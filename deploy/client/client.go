@@ -135,6 +135,9 @@ func (c *Client) JSON(ctx context.Context, method, path string, body, answer any
 	return nil
 }
 
+// ErrUnreachable is in the chain of an error where patience ran out without an answer.
+var ErrUnreachable = errors.New("the server cannot be reached")
+
 // Do sends a request until it is answered for good. A refusal is a *StatusError; so is, wrapped, what was refused last
 // when patience ran out.
 func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
@@ -149,10 +152,13 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 			return nil, context.Cause(ctx)
 		}
 		wait := backoff.Next(0)
-		if status, ok := errors.AsType[*StatusError](err); ok {
-			if !status.Temporary() {
-				return nil, err
-			}
+		status, answered := errors.AsType[*StatusError](err)
+		switch {
+		case !answered:
+			err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+		case !status.Temporary():
+			return nil, err
+		default:
 			wait = max(wait, status.RetryAfter)
 		}
 		if time.Now().Add(wait).After(limit) {

@@ -34,6 +34,7 @@ type commands struct {
 	Dev       devCommand       `cmd:"" group:"one" help:"Run everything on this machine: Kafka, ClickHouse and all services."`
 	Demo      demoCommand      `cmd:"" group:"one" help:"Post one day of real calls and show a customer's timeline."`
 	Send      sendCommand      `cmd:"" group:"use" help:"Send files of events or objects, one a line."`
+	Tail      tailCommand      `cmd:"" group:"use" help:"Print events as they are linked."`
 	Ingest    ingestCommand    `cmd:"" group:"many" help:"Run the write side: the HTTP edge, the registry of objects and the linker."`
 	Projector projectorCommand `cmd:"" group:"many" help:"Run the projector, which writes ClickHouse's tables from the log."`
 	Query     queryCommand     `cmd:"" group:"many" help:"Run the read side: timelines, the event log, event names."`
