@@ -39,7 +39,7 @@ func (s *Service) postEvent(w http.ResponseWriter, r *http.Request) error {
 	if err := web.Query(r).Err(); err != nil {
 		return err
 	}
-	body, err := web.JSONBody(r, event.MaxEventBytes)
+	body, err := jsonBody(r, event.MaxEventBytes)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (s *Service) postEvent(w http.ResponseWriter, r *http.Request) error {
 
 // resolve finds the primary object of a submission, or refuses it.
 func (s *Service) resolve(ctx context.Context, sub *event.Submission, sent []byte) error {
-	rec, err := s.registry.Resolve(ctx, sub.Workspace, lookup(sub))
+	rec, err := s.find(ctx, sub.Workspace, lookup(sub))
 	return s.resolved(sub, rec, err, sent)
 }
 

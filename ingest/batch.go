@@ -10,9 +10,6 @@ import (
 	"github.com/throughline/throughline/schema/web"
 )
 
-// batchCost is what a batch is counted as against Config.MaxBatchBytes: its body, the records made of it, and the answer.
-const batchCost = 3
-
 // batchAnswer says what became of each item of a batch.
 type batchAnswer struct {
 	Accepted int          `json:"accepted"`
@@ -42,46 +39,45 @@ type batch struct {
 	refusedOnly bool
 }
 
-// readBatch reads and takes apart the body of a batch. The caller gives back the memory with what it returns.
-func (s *Service) readBatch(r *http.Request, member string) (*batch, func(), error) {
+// readBatch reads and takes apart the body of a batch, and counts its items against the rate limit of its key.
+func (s *Service) readBatch(w http.ResponseWriter, r *http.Request, member string) (*batch, error) {
 	q := web.Query(r)
 	show := q.Enum("results", "all", "rejected")
 	if err := q.Err(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(r.Header.Values(idempotencyHeader)) > 0 {
-		return nil, nil, problem.New(problem.BadParameter, "Idempotency-Key stands for the id of one event; in a batch each item has its own id.")
+		return nil, problem.New(problem.BadParameter, "Idempotency-Key stands for the id of one event; in a batch each item has its own id.")
 	}
 	media, err := web.MediaType(r, web.JSON, web.NDJSON)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	cost := int64(event.MaxBatchBytes)
-	if r.ContentLength > 0 && r.Header.Get("Content-Encoding") == "" {
-		cost = min(cost, r.ContentLength)
+	content, err := body(r, event.MaxBatchBytes)
+	if err != nil {
+		return nil, err
 	}
-	cost *= batchCost
-	if !s.batchBytes.TryAcquire(cost) {
-		return nil, nil, problem.Busy("Too many batches are being worked on; nothing of this one was accepted.", retryAfter)
+	items, err := web.Items(content, media, member, event.MaxBatchItems)
+	if err != nil {
+		return nil, err
 	}
-	release := func() { s.batchBytes.Release(cost) }
-	body, err := web.Body(r, event.MaxBatchBytes)
-	if err == nil {
-		var items [][]byte
-		if items, err = web.Items(body, media, member, event.MaxBatchItems); err == nil {
-			b := &batch{items: items, results: make([]itemResult, len(items)), refusedOnly: show == "rejected"}
-			for i := range b.results {
-				b.results[i].Index = i
-			}
-			return b, release, nil
-		}
+	if err := s.spend(w, r, len(items)); err != nil {
+		return nil, err
 	}
-	release()
-	return nil, nil, err
+	b := &batch{items: items, results: make([]itemResult, len(items)), refusedOnly: show == "rejected"}
+	for i := range b.results {
+		b.results[i].Index = i
+	}
+	return b, nil
 }
 
 // answer writes the results. Where buffers were full or the log was away, it says when to come back with those items.
-func (b *batch) answer(w http.ResponseWriter, workspace string) error {
+func (b *batch) answer(w http.ResponseWriter, r *http.Request, workspace string) error {
+	// A client that reads its answer slowly does not go on holding the batch.
+	b.items = nil
+	if h, ok := r.Context().Value(holdingKey{}).(*holding); ok {
+		h.shrink(int64(len(b.results)) * answerBytes)
+	}
 	out := batchAnswer{Position: b.where.Encode(workspace), Results: b.results}
 	var again time.Duration
 	for _, r := range b.results {

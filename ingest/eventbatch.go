@@ -17,11 +17,10 @@ import (
 
 // postEvents accepts a batch of events, item by item: one bad item never fails another.
 func (s *Service) postEvents(w http.ResponseWriter, r *http.Request) error {
-	b, release, err := s.readBatch(r, "events")
+	b, err := s.readBatch(w, r, "events")
 	if err != nil {
 		return err
 	}
-	defer release()
 	workspace := access.From(r.Context()).Workspace
 	async := prefers(r, "respond-async")
 	subs := make([]*event.Submission, len(b.items))
@@ -45,7 +44,7 @@ func (s *Service) postEvents(w http.ResponseWriter, r *http.Request) error {
 		s.resolveAll(r.Context(), b, subs)
 	}
 	s.appendAll(r.Context(), b, subs)
-	return b.answer(w, workspace)
+	return b.answer(w, r, workspace)
 }
 
 // resolveAll finds the primary objects of a batch. Whatever needs the view to have caught up shares one wait.
@@ -53,7 +52,7 @@ func (s *Service) resolveAll(ctx context.Context, b *batch, subs []*event.Submis
 	var behind error
 	for _, sub := range subs {
 		if sub != nil && s.unsure(sub) {
-			behind = s.registry.Barrier(ctx)
+			behind = s.upToDate(ctx)
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -19,6 +20,10 @@ import (
 // retryAfter is when a client that found us busy should come back.
 const retryAfter = time.Second
 
+// stalledRetryAfter is when a client should come back that was refused because the log does not acknowledge: that is
+// tried again as often.
+const stalledRetryAfter = 2 * time.Second
+
 // The routes' variables.
 const (
 	typeVar      = "objectType"
@@ -29,46 +34,34 @@ const (
 
 // routes adds every route of the write side.
 func (s *Service) routes() {
-	type scoped struct {
+	const batch = 0 // its items are counted when they are known
+	for _, r := range []struct {
 		method, template string
 		scope            workspace.Scope
+		items            int
 		handler          web.Handler
-	}
-	for _, r := range []scoped{
-		{http.MethodPost, "/v1/events", workspace.EventsWrite, s.postEvent},
-		{http.MethodPost, "/v1/events/batch", workspace.EventsWrite, s.postEvents},
-		{http.MethodPost, "/v1/objects/batch", workspace.ObjectsWrite, s.postObjects},
-		{http.MethodGet, "/v1/objects", workspace.Read, s.listObjects},
-		{http.MethodGet, "/v1/objects/{objectType}/{objectId}", workspace.Read, s.getObject},
-		{http.MethodPut, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, s.putObject},
-		{http.MethodPatch, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, s.patchObject},
-		{http.MethodDelete, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, s.deleteObject},
+	}{
+		{http.MethodPost, "/v1/events", workspace.EventsWrite, 1, s.postEvent},
+		{http.MethodPost, "/v1/events/batch", workspace.EventsWrite, batch, s.postEvents},
+		{http.MethodPost, "/v1/objects/batch", workspace.ObjectsWrite, batch, s.postObjects},
+		{http.MethodPut, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, 1, s.putObject},
+		{http.MethodPatch, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, 1, s.patchObject},
+		{http.MethodDelete, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, 1, s.deleteObject},
 	} {
-		s.router.Handle(r.method, r.template, s.access.Require(r.scope, s.bounded(r.handler)))
+		s.router.Handle(r.method, r.template, s.access.Require(r.scope, s.bounded(s.flowing(s.counted(r.items, r.handler)))))
 	}
+	read := func(h web.Handler) web.Handler { return s.access.Require(workspace.Read, s.bounded(h)) }
+	s.router.Handle(http.MethodGet, "/v1/objects", read(s.listObjects))
+	s.router.Handle(http.MethodGet, "/v1/objects/{objectType}/{objectId}", read(s.getObject))
 	operator := func(h web.Handler) web.Handler { return s.access.RequireOperator(s.bounded(h)) }
 	s.router.Handle(http.MethodGet, "/v1/workspaces", operator(s.listWorkspaces))
-	s.router.Handle(http.MethodPut, "/v1/workspaces/{workspaceId}", operator(s.putWorkspace))
+	s.router.Handle(http.MethodPut, "/v1/workspaces/{workspaceId}", operator(s.flowing(s.putWorkspace)))
 	admin := func(h web.Handler) web.Handler { return s.access.RequireAdmin(workspaceVar, s.bounded(h)) }
 	s.router.Handle(http.MethodGet, "/v1/workspaces/{workspaceId}", admin(s.getWorkspace))
 	s.router.Handle(http.MethodGet, "/v1/workspaces/{workspaceId}/api-keys", admin(s.listKeys))
-	s.router.Handle(http.MethodPost, "/v1/workspaces/{workspaceId}/api-keys", admin(s.postKey))
+	s.router.Handle(http.MethodPost, "/v1/workspaces/{workspaceId}/api-keys", admin(s.flowing(s.postKey)))
 	s.router.Handle(http.MethodGet, "/v1/workspaces/{workspaceId}/api-keys/{keyId}", admin(s.getKey))
-	s.router.Handle(http.MethodDelete, "/v1/workspaces/{workspaceId}/api-keys/{keyId}", admin(s.deleteKey))
-}
-
-// bounded refuses what is more than the process can hold. It stands behind the check of the key, so that nobody without
-// one takes a place.
-func (s *Service) bounded(next web.Handler) web.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-			return next(w, r)
-		default:
-			return problem.Busy("Too many requests are being worked on.", retryAfter)
-		}
-	}
+	s.router.Handle(http.MethodDelete, "/v1/workspaces/{workspaceId}/api-keys/{keyId}", admin(s.flowing(s.deleteKey)))
 }
 
 // pathRef reads the object that a path names.
@@ -108,9 +101,15 @@ func unavailable(err error) error {
 		return problem.Busy("The registry of objects has not caught up; nothing was done.", retryAfter).WithCause(err)
 	case errors.Is(err, stream.ErrOverloaded):
 		return problem.Busy("Too much is waiting to be written; nothing was done.", retryAfter).WithCause(err)
-	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, stream.ErrBarrierTimeout):
+	case errors.Is(err, stream.ErrStalled):
+		return problem.Busy("The log does not acknowledge at the moment; nothing was done.", stalledRetryAfter).WithCause(err)
+	case errors.Is(err, stream.ErrBarrierTimeout):
+		return problem.Busy("The log did not answer in time; nothing was done.", retryAfter).WithCause(err)
+	case errors.Is(err, stream.ErrUnavailable):
 		return problem.Busy("The log did not acknowledge in time; the request may have been accepted. Repeat it with the same id.",
 			retryAfter).WithCause(err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return problem.Busy("The request took longer than it may; nothing was done.", retryAfter).WithCause(err)
 	default:
 		return err
 	}

@@ -9,6 +9,7 @@ type metrics struct {
 	events   *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 	objects  *prometheus.CounterVec
+	limited  prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -26,5 +27,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "throughline_ingest_object_writes_total",
 			Help: "Writes of objects, by operation: put, patch, delete.",
 		}, []string{"operation"}),
+		limited: f.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_ingest_rate_limited_total",
+			Help: "Requests that were refused because their API key had used up its rate limit.",
+		}),
 	}
 }

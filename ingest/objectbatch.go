@@ -18,11 +18,10 @@ import (
 
 // postObjects replaces the objects of a batch, item by item and in order: the last item of an object wins.
 func (s *Service) postObjects(w http.ResponseWriter, r *http.Request) error {
-	b, release, err := s.readBatch(r, "objects")
+	b, err := s.readBatch(w, r, "objects")
 	if err != nil {
 		return err
 	}
-	defer release()
 	workspace := access.From(r.Context()).Workspace
 	objects := make([]*object.Object, len(b.items))
 	for i, item := range b.items {
@@ -40,7 +39,7 @@ func (s *Service) postObjects(w http.ResponseWriter, r *http.Request) error {
 	if err := s.storeAll(r.Context(), workspace, b, objects); err != nil {
 		return err
 	}
-	return b.answer(w, workspace)
+	return b.answer(w, r, workspace)
 }
 
 // decodeNamedObject reads an object that names itself.
@@ -71,10 +70,10 @@ func (s *Service) storeAll(ctx context.Context, workspace string, b *batch, obje
 	}
 	unlock, err := s.locks.acquire(ctx, names...)
 	if err != nil {
-		return err
+		return unavailable(err)
 	}
 	defer unlock()
-	if err := s.registry.Barrier(ctx); err != nil {
+	if err := s.upToDate(ctx); err != nil {
 		return unavailable(err)
 	}
 	c := &claims{service: s, workspace: workspace, holders: map[string]string{}, held: map[object.Ref]string{}}

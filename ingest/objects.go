@@ -65,7 +65,7 @@ func (s *Service) getObject(w http.ResponseWriter, r *http.Request) error {
 	if err := s.await(r.Context(), workspace, positions); err != nil {
 		return err
 	}
-	rec, err := s.registry.Resolve(r.Context(), workspace, object.Lookup{Type: ref.Type, ID: ref.ID})
+	rec, err := s.find(r.Context(), workspace, object.Lookup{Type: ref.Type, ID: ref.ID})
 	if errors.Is(err, registry.ErrNotFound) {
 		return noObject(ref)
 	}
@@ -134,7 +134,7 @@ func (s *Service) objectRequest(r *http.Request, media ...string) (object.Ref, [
 	if _, err := web.MediaType(r, media...); err != nil {
 		return ref, nil, err
 	}
-	body, err := web.Body(r, object.MaxObjectBytes)
+	body, err := body(r, object.MaxObjectBytes)
 	return ref, body, err
 }
 
@@ -215,7 +215,7 @@ func (s *Service) byExternal(ctx context.Context, workspace string, types []obje
 		resolve := func() (*object.Record, error) { return s.registry.ResolveLocal(workspace, l) }
 		if i == 0 {
 			// The first one brings the whole view up to date.
-			resolve = func() (*object.Record, error) { return s.registry.Resolve(ctx, workspace, l) }
+			resolve = func() (*object.Record, error) { return s.find(ctx, workspace, l) }
 		}
 		rec, err := resolve()
 		if errors.Is(err, registry.ErrNotFound) {

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -13,6 +14,12 @@ import (
 
 // refusalBatch is how many refusals are written together.
 const refusalBatch = 256
+
+// maxRefusalBytes bounds what waits to be written: a refusal holds what was sent, up to 32 KiB.
+const maxRefusalBytes = 32 << 20
+
+// refusalRetry is how often refusals are tried again that the log did not take.
+const refusalRetry = 500 * time.Millisecond
 
 // lastRefusals is how long the refusals that wait at the end have to be written in.
 const lastRefusals = 5 * time.Second
@@ -40,29 +47,39 @@ func (s *Service) refuse(sub *event.Submission, workspace string, status event.S
 			ID: r.ID, Type: topic.TypeRejection, Workspace: workspace, Time: sub.ReceivedAt.Time,
 		}.Headers()),
 	}
-	select {
-	case s.refusals <- record:
-	default:
-		s.metrics.refusals.WithLabelValues("dropped").Inc()
-	}
+	s.enqueue(record)
 	return p.WithExtra("id", r.ID)
 }
 
-// logRefusals writes refusals until the context ends, then those that still wait.
+// enqueue leaves a refusal to Run, if there is room: in the number of them and in their bytes.
+func (s *Service) enqueue(record *stream.Record) {
+	size := int64(len(record.Value))
+	if s.refusalBytes.TryAcquire(size) {
+		select {
+		case s.refusals <- record:
+			return
+		default:
+			s.refusalBytes.Release(size)
+		}
+	}
+	s.metrics.refusals.WithLabelValues("dropped").Inc()
+}
+
+// logRefusals writes refusals until the context ends, then those that still wait: they have lastRefusals to be written in.
 func (s *Service) logRefusals(ctx context.Context) error {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastRefusals, cancel) })
+	defer stop()
 	for {
 		select {
 		case first := <-s.refusals:
-			// Once taken out of the queue they are written even if the process is being stopped meanwhile; the producer's
-			// own timeout bounds that.
-			s.writeRefusals(context.WithoutCancel(ctx), s.waiting(first))
+			s.writeRefusals(late, s.waiting(first))
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRefusals)
-			defer cancel()
 			for {
 				select {
 				case first := <-s.refusals:
-					s.writeRefusals(last, s.waiting(first))
+					s.writeRefusals(late, s.waiting(first))
 				default:
 					return nil
 				}
@@ -85,16 +102,46 @@ func (s *Service) waiting(first *stream.Record) []*stream.Record {
 	return batch
 }
 
+// writeRefusals writes a batch of refusals. While the log does not take any it is tried again, and more of them wait, as
+// many as the buffer holds.
 func (s *Service) writeRefusals(ctx context.Context, batch []*stream.Record) {
-	failed, why := 0, ""
-	for _, result := range s.producer.ProduceEach(ctx, batch) {
-		if result.Err != nil {
-			failed, why = failed+1, result.Err.Error()
+	var size int64
+	for _, record := range batch {
+		size += int64(len(record.Value))
+	}
+	defer s.refusalBytes.Release(size)
+	tick := time.NewTicker(refusalRetry)
+	defer tick.Stop()
+	for {
+		var unsent []*stream.Record
+		failed, why := 0, error(nil)
+		for i, result := range s.producer.ProduceEach(ctx, batch) {
+			switch {
+			case result.Err == nil:
+			case errors.Is(result.Err, stream.ErrStalled), errors.Is(result.Err, stream.ErrOverloaded):
+				unsent = append(unsent, batch[i])
+			default:
+				failed, why = failed+1, result.Err
+			}
+		}
+		s.refusalsWritten(ctx, len(batch)-len(unsent)-failed, failed, why)
+		if len(unsent) == 0 {
+			return
+		}
+		batch = unsent
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.refusalsWritten(ctx, 0, len(batch), ctx.Err())
+			return
 		}
 	}
-	s.metrics.refusals.WithLabelValues("logged").Add(float64(len(batch) - failed))
+}
+
+func (s *Service) refusalsWritten(ctx context.Context, logged, failed int, why error) {
+	s.metrics.refusals.WithLabelValues("logged").Add(float64(logged))
 	s.metrics.refusals.WithLabelValues("failed").Add(float64(failed))
 	if failed > 0 {
-		s.log.WarnContext(ctx, "refusals not logged", slog.Int("count", failed), slog.String("error", why))
+		s.log.WarnContext(ctx, "refusals not logged", slog.Int("count", failed), slog.String("error", why.Error()))
 	}
 }

@@ -47,11 +47,15 @@ type Service struct {
 	metrics  *metrics
 	now      func() time.Time
 	slots    chan struct{}
-	// batchBytes counts what batches hold.
-	batchBytes *semaphore.Weighted
-	locks      *locks
-	refusals   chan *stream.Record
-	router     *web.Router
+	// bodies counts the bytes that bodies hold.
+	bodies   *semaphore.Weighted
+	lookups  *turnstile
+	limits   *rateLimits
+	locks    *locks
+	refusals chan *stream.Record
+	// refusalBytes counts the bytes of refusals.
+	refusalBytes *semaphore.Weighted
+	router       *web.Router
 }
 
 // New checks the configuration and builds the edge. It does no I/O.
@@ -65,11 +69,14 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s := &Service{
 		cfg: cfg, kafka: deps.Kafka, producer: deps.Producer, registry: deps.Registry, access: deps.Access,
 		master: deps.Master, log: deps.Log, metrics: newMetrics(deps.Reg), now: deps.Now,
-		slots: make(chan struct{}, cfg.MaxInFlight), batchBytes: semaphore.NewWeighted(cfg.MaxBatchBytes), locks: newLocks(), refusals: make(chan *stream.Record, cfg.RefusalBuffer),
+		slots: make(chan struct{}, cfg.MaxInFlight), bodies: semaphore.NewWeighted(cfg.MaxBodyBytes), lookups: &turnstile{},
+		locks: newLocks(), refusals: make(chan *stream.Record, cfg.RefusalBuffer),
+		refusalBytes: semaphore.NewWeighted(maxRefusalBytes),
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.limits = newRateLimits(cfg.RateLimitPerKey, s.now)
 	s.router = web.NewRouter(web.Options{
 		Log: deps.Log,
 		// Several services may have a router on one registry.

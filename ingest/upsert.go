@@ -27,10 +27,10 @@ type change func(ctx context.Context, now *object.Record) (*object.Object, error
 func (s *Service) store(ctx context.Context, workspace string, ref object.Ref, externalID string, next change) (stream.Offset, error) {
 	release, err := s.locks.acquire(ctx, lockNames(workspace, ref, externalID)...)
 	if err != nil {
-		return stream.Offset{}, err
+		return stream.Offset{}, unavailable(err)
 	}
 	defer release()
-	if err := s.registry.Barrier(ctx); err != nil {
+	if err := s.upToDate(ctx); err != nil {
 		return stream.Offset{}, unavailable(err)
 	}
 	rec, _, err := s.registry.Object(workspace, ref)
@@ -59,7 +59,7 @@ func (s *Service) store(ctx context.Context, workspace string, ref object.Ref, e
 func (s *Service) drop(ctx context.Context, workspace string, ref object.Ref) (stream.Offset, error) {
 	release, err := s.locks.acquire(ctx, lockNames(workspace, ref, "")...)
 	if err != nil {
-		return stream.Offset{}, err
+		return stream.Offset{}, unavailable(err)
 	}
 	defer release()
 	return s.write(ctx, workspace, ref, nil)

@@ -136,7 +136,7 @@ func adminBody(r *http.Request, into any) error {
 	if err := web.Query(r).Err(); err != nil {
 		return err
 	}
-	body, err := web.JSONBody(r, maxAdminBytes)
+	body, err := jsonBody(r, maxAdminBytes)
 	if err != nil {
 		return err
 	}
