@@ -50,7 +50,7 @@ func TestAWorkspaceNeverSeesAnothersData(t *testing.T) {
 		{"POST", "/v1/events", eventJSON("c-theirs", "e-new", "Forged"), 404},
 		{"POST", "/v1/events", `{"objectType":"CUSTOMER","externalId":"x-theirs","name":"Forged"}`, 404},
 		{"POST", "/v1/events/batch", `{"events":[` + eventJSON("c-theirs", "e-new", "Forged") + `]}`, 200}, // and refused in it
-		{"DELETE", "/v1/objects/CUSTOMER/c-theirs", "", 200},                                              // of an object of mine that is not there
+		{"DELETE", "/v1/objects/CUSTOMER/c-theirs", "", 200},                                               // of an object of mine that is not there
 		{"GET", "/v1/workspaces", "", 403},
 		{"GET", "/v1/workspaces/theirs", "", 404},
 		{"PUT", "/v1/workspaces/theirs", `{"name":"Taken"}`, 403},
