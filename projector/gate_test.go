@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// gate stands between a process and the ClickHouse that the tests share, and can be shut. It turns the reset of a
-// client's connection into an orderly end: the embedded engine does not outlive a reset, because its library lets the
-// exception through. A server that is a program of its own does.
+// gate stands between a projector and the ClickHouse that the tests share, and can be shut. The server sees an orderly
+// end of the connection and carries out what it has got; the client hears nothing of it.
 type gate struct {
 	addr, server string
 

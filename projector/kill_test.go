@@ -3,15 +3,18 @@ package projector
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/throughline/throughline/schema/embedded"
 	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/table"
@@ -54,9 +57,7 @@ func runChild() int {
 // child starts a process that projects.
 func (w *world) child(t *testing.T, cfg Config) *exec.Cmd {
 	t.Helper()
-	at := w.store
-	at.Addr = newGate(t, at.Addr).addr
-	raw, err := json.Marshal(childConfig{Kafka: w.kafka, Store: at, Config: cfg})
+	raw, err := json.Marshal(childConfig{Kafka: w.kafka, Store: w.store, Config: cfg})
 	must(t, err)
 	c := exec.CommandContext(t.Context(), os.Args[0])
 	c.Env = append(os.Environ(), childEnv+"="+string(raw))
@@ -118,4 +119,36 @@ func TestProjectorLosesAndRepeatsNothingWhenItIsKilled(t *testing.T) {
 	if have := w.count(t, "SELECT count() FROM objects FINAL"); have != n*10 {
 		t.Errorf("objects has %d latest states, want %d", have, n*10)
 	}
+}
+
+// TestProjectorLosesAndRepeatsNothingWhenClickHouseIsKilled kills the server with SIGKILL in the middle of inserts; it
+// comes back with what it had.
+func TestProjectorLosesAndRepeatsNothingWhenClickHouseIsKilled(t *testing.T) {
+	t.Parallel()
+	server, err := embedded.StartClickHouse(t.Context(), embedded.ClickHouseOptions{DataDir: t.TempDir()})
+	if errors.Is(err, embedded.ErrNoEngine) && os.Getenv("INTEGRATION") != "required" {
+		t.Skipf("no ClickHouse that may be killed: %v", err)
+	}
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Close()) })
+	w := newWorldAt(t, 2, store.Config{Addr: server.Addr, Database: "default", User: server.User, Password: server.Password})
+	cfg := w.config()
+	cfg.BatchRows, cfg.BatchAge = 200, time.Millisecond
+	r := w.start(t, cfg)
+	s := w.subject(t, "c1")
+	n := 0
+	for range 3 {
+		retries := r.metric(t, "retries_total")
+		for range 10 {
+			w.events(t, s, fmt.Sprintf("e%d", n), 100, time.Now())
+			n++
+		}
+		w.eventually(t, "there is no server to kill", func() bool { return syscall.Kill(server.Pid(), syscall.SIGKILL) == nil })
+		w.events(t, s, fmt.Sprintf("e%d", n), 100, time.Now())
+		n++
+		w.eventually(t, "nothing is retried", func() bool { return r.metric(t, "retries_total") > retries })
+	}
+	w.caughtUp(t)
+	w.exact(t, table.Timeline, n*100*2)
+	w.exact(t, table.EventLog, n*100)
 }

@@ -47,7 +47,7 @@ func (k *sink) put(ctx context.Context, b *batch, known bool) error {
 	if len(b.rows) == 0 {
 		return nil
 	}
-	token := b.token
+	token, unproven := b.token, 0
 	for wait, tries := firstWait, 1; ; wait, tries = min(2*wait, lastWait), tries+1 {
 		missing, err := b.rows, error(nil)
 		// Replacing tables are not counted: the server has removed what was replaced, and inserting twice changes nothing.
@@ -63,12 +63,14 @@ func (k *sink) put(ctx context.Context, b *batch, known bool) error {
 			k.metrics.stored(k.p.Table, b)
 			k.trouble(nil)
 			return nil
-		case err == nil && tries > maxUnproven:
+		case err == nil && unproven == maxUnproven:
 			return fmt.Errorf("insert %s: %w: %d rows were inserted and cannot be found", b.token, ErrInsert, len(missing))
 		case err == nil:
 			// The next look at the table proves that it is complete now. If it is not, then the server took the rows for
-			// ones that it knows, which can be when the part that was there was not a whole partition of the table.
-			token = b.token + "/missing/" + digest(missing)
+			// ones that it knows and dropped them. It does so when it was killed after it had noted the token and before it
+			// had the rows. Under a token of their own they go in.
+			unproven++
+			token = fmt.Sprintf("%s/missing/%s/%d", b.token, digest(missing), unproven)
 			continue
 		case ctx.Err() != nil:
 			return fmt.Errorf("insert %s: %w", b.token, err)

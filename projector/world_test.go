@@ -54,9 +54,14 @@ var testMaster = [seal.KeyBytes]byte{1, 2, 3}
 func newWorld(tb testing.TB, partitions int) *world {
 	tb.Helper()
 	db := schematest.ClickHouse(tb)
+	return newWorldAt(tb, partitions, store.Config{Addr: db.Addr, Database: db.Database, User: db.User, Password: db.Password})
+}
+
+func newWorldAt(tb testing.TB, partitions int, at store.Config) *world {
+	tb.Helper()
 	w := &world{
 		kafka: stream.Config{Brokers: schematest.Kafka(tb), ClientID: "test", Prefix: strings.TrimSuffix(schematest.Prefix(tb), ".")},
-		store: store.Config{Addr: db.Addr, Database: db.Database, User: db.User, Password: db.Password},
+		store: at,
 		dir:   tb.TempDir(), log: testLog(tb),
 	}
 	ctx := tb.Context()
