@@ -7,12 +7,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/stream"
-	"github.com/throughline/throughline/schema/topic"
 	"github.com/throughline/throughline/schema/workspace"
 )
 
@@ -57,7 +54,7 @@ func complete(s *event.Submission, r *stream.Record) []object.Violation {
 		broken = append(broken, object.Violation{Detail: fmt.Sprintf("has %d bytes; at most %d are allowed", n, event.MaxEventBytes)})
 	}
 	if s.ID == "" || object.ValidateID(s.ID) != nil {
-		s.ID = idOf(r)
+		s.ID = event.PlaceID(r.Topic, r.Partition, r.Offset, r.Timestamp)
 	}
 	return broken
 }
@@ -116,13 +113,6 @@ func receivedAt(s *event.Submission, stamp time.Time) event.Time {
 		return event.TimeOf(stamp)
 	}
 	return event.TimeOf(at.Time)
-}
-
-// idOf makes an id for a submission that has none of its own. It depends on the record's place and time only: processed
-// again it is the same, and a topic that was made anew gives others.
-func idOf(r *stream.Record) string {
-	place := fmt.Sprintf("%s@%d", topic.Origin(r.Topic, r.Partition, r.Offset), r.Timestamp.UnixMilli())
-	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("throughline:submission:"+place)).String()
 }
 
 // reasons says in a sentence which rules a submission breaks.

@@ -38,26 +38,6 @@ func TestASubmissionOfAnotherProducerIsCompleted(t *testing.T) {
 	}
 }
 
-func TestAnIDThatIsMadeIsTheSameAgainAndElsewhereAnother(t *testing.T) {
-	t.Parallel()
-	base := idOf(record(""))
-	if again := idOf(record("other")); again != base {
-		t.Errorf("got %s and %s for one place", base, again)
-	}
-	for name, change := range map[string]func(*stream.Record){
-		"offset":    func(r *stream.Record) { r.Offset++ },
-		"partition": func(r *stream.Record) { r.Partition++ },
-		"topic":     func(r *stream.Record) { r.Topic = "u.submissions.v1" },
-		"time":      func(r *stream.Record) { r.Timestamp = noon().Add(time.Millisecond) },
-	} {
-		r := record("")
-		change(r)
-		if idOf(r) == base {
-			t.Errorf("another %s gives the same id", name)
-		}
-	}
-}
-
 func TestReceivedAtIsBelievedAsFarAsItCanBe(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
