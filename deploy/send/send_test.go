@@ -246,17 +246,49 @@ func TestAKillLosesAndRepeatsNothing(t *testing.T) {
 	if err := os.Rename(path+".kept", path+stateSuffix); err != nil {
 		t.Fatal(err)
 	}
+	kept, err := loadState(path + stateSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.item = nil // what was refused after that moment would be accepted now
 	totals, _ := mustSend(t, cfg, l)
-	if diff := cmp.Diff(Totals{Accepted: 180, Refused: 20}, totals); diff != "" {
+	if diff := cmp.Diff(Totals{Accepted: 200 - kept.Refused, Refused: kept.Refused}, totals); diff != "" {
 		t.Error(diff)
 	}
-	wantOnce(t, e, 180)
-	var lines []int64
+	if n := len(e.names()); n != int(200-kept.Refused) {
+		t.Errorf("%d lines arrived, want %d", n, 200-kept.Refused)
+	}
+	var lines, want []int64
 	for _, r := range refusedLines(t, cfg) {
 		lines = append(lines, r.Line)
 	}
-	if !slices.IsSorted(lines) || len(slices.Compact(slices.Clone(lines))) != 20 || len(lines) != 20 {
-		t.Errorf("refused lines are %v", lines)
+	for n := range kept.Refused {
+		want = append(want, 10*(n+1))
+	}
+	if diff := cmp.Diff(want, lines); diff != "" {
+		t.Errorf("refused lines (-want +got):\n%s", diff)
+	}
+}
+
+func TestARestartIsNotedBeforeAnythingIsSent(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	cfg := e.config(eventLine("c1", 0))
+	mustSend(t, cfg, small())
+	e.before = func(_ int, w http.ResponseWriter, _ []row) bool {
+		w.WriteHeader(http.StatusForbidden)
+		return true
+	}
+	cfg.Restart = true
+	if _, err := runWith(t.Context(), cfg, Deps{Stdout: io.Discard, Stderr: io.Discard}, small()); err == nil {
+		t.Fatal("the server refused, and that is no error")
+	}
+	// Without the flag the file must not count as sent because it once was.
+	e.before, cfg.Restart = nil, false
+	sent := e.lines
+	mustSend(t, cfg, small())
+	if e.lines != sent+1 {
+		t.Error("the file was taken for sent")
 	}
 }
 
