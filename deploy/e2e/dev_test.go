@@ -164,7 +164,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
 	embeddedOnly(t)
 	for _, command := range []string{
-		"", "dev", "demo", "ingest", "projector", "query", "topics", "migrate", "keys", "keys workspace", "keys create",
+		"", "dev", "demo", "send", "tail", "ingest", "projector", "query", "topics", "migrate", "keys", "keys workspace", "keys create",
 		"keys list", "keys delete", "version",
 	} {
 		p := start(t, t.TempDir(), nil, append(strings.Fields(command), "--help")...)
