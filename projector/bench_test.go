@@ -79,7 +79,7 @@ func (w *world) values(b *testing.B, rows int) [][]any {
 	for found.Next() {
 		var r table.TimelineRow
 		must(b, found.Scan(&r.Workspace, &r.ObjectType, &r.ObjectID, &r.OccurredAt, &r.EventID, &r.PrimaryType, &r.PrimaryID,
-			&r.Kind, &r.Link, &r.Via, &r.Name, &r.Description, &r.Icon, &r.Source, &r.Payload, &r.Transition, &r.ReceivedAt,
+			&r.Kind, &r.Link, &r.Via, &r.Name, &r.Description, &r.Words, &r.Icon, &r.Source, &r.Payload, &r.Transition, &r.ReceivedAt,
 			&r.StoredAt, &r.From.Topic, &r.From.Partition, &r.From.Offset, &r.From.Row))
 		all = append(all, r.Values())
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/table"
 	"github.com/throughline/throughline/schema/web"
+	"github.com/throughline/throughline/schema/words"
 	"github.com/throughline/throughline/schema/workspace"
 )
 
@@ -209,6 +210,7 @@ func timelineOf(id string, change ...func(*table.TimelineRow)) table.TimelineRow
 	for _, c := range change {
 		c(&r)
 	}
+	r.Words = words.Column(r.Name, r.Description)
 	return r
 }
 
@@ -223,4 +225,13 @@ func logged(id, status string, at time.Time, change ...func(*table.EventLogRow))
 		c(&r)
 	}
 	return r
+}
+
+// numbers is a text of n words.
+func numbers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(" " + strconv.Itoa(i))
+	}
+	return b.String()
 }

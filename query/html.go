@@ -7,6 +7,8 @@ import (
 
 	"github.com/microcosm-cc/bluemonday"
 	parser "golang.org/x/net/html"
+
+	"github.com/throughline/throughline/schema/markup"
 )
 
 // sanitizer turns a description as it was sent into HTML that a page may show.
@@ -14,18 +16,9 @@ type sanitizer struct {
 	policy *bluemonday.Policy
 }
 
-// allowed are the elements that survive. None of them loads anything, runs anything, takes input, or changes how what
-// follows it is parsed.
-func allowed() []string {
-	return []string{
-		"a", "b", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "ins",
-		"kbd", "li", "mark", "ol", "p", "pre", "s", "small", "span", "strong", "sub", "sup", "u", "ul",
-	}
-}
-
 func newSanitizer() *sanitizer {
 	p := bluemonday.NewPolicy()
-	p.AllowElements(allowed()...)
+	p.AllowElements(markup.Elements()...)
 	// An a without a link, and a span, are their text.
 	p.AllowAttrs("href").OnElements("a")
 	p.AllowURLSchemes("https")
@@ -40,28 +33,10 @@ func newSanitizer() *sanitizer {
 // description returns the HTML of a description. It is HTML where it has at least one allowed element, and otherwise
 // text, whose line breaks are kept.
 func (s *sanitizer) description(text string) string {
-	if !hasElement(text) {
+	if !markup.IsHTML(text) {
 		return escapeText(text)
 	}
 	return balance(s.policy.Sanitize(text))
-}
-
-// hasElement reports whether a text has at least one allowed element, read as a browser would: not in a comment, and not
-// in a script.
-func hasElement(text string) bool {
-	names := allowed()
-	t := parser.NewTokenizer(strings.NewReader(text))
-	for {
-		switch t.Next() {
-		case parser.ErrorToken:
-			return false
-		case parser.StartTagToken, parser.SelfClosingTagToken:
-			if name, _ := t.TagName(); slices.Contains(names, string(name)) {
-				return true
-			}
-		default:
-		}
-	}
 }
 
 // escapeText shows a text as it is.

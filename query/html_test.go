@@ -5,7 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	parser "golang.org/x/net/html"
+
+	"github.com/throughline/throughline/schema/markup"
+	"github.com/throughline/throughline/schema/words"
 )
 
 func TestDescriptionsAreServedSafely(t *testing.T) {
@@ -44,8 +49,14 @@ func TestDescriptionsAreServedSafely(t *testing.T) {
 		"foreign style":               {`<b>x</b><math><mtext><style><img src=x onerror=alert(1)></style></mtext></math>`, "<b>x</b>"},
 		"entities stay what they are": {"<p>&lt;script&gt;</p>", "<p>&lt;script&gt;</p>"},
 	} {
-		if got := s.description(c.in); got != c.want {
+		got := s.description(c.in)
+		if got != c.want {
 			t.Errorf("%s: %q\n got %q\nwant %q", name, c.in, got, c.want)
+		}
+		// What is shown is what is found, and nothing else.
+		shown, found := words.Of(markup.Text("<p>"+got)), words.Of(markup.Text(c.in))
+		if diff := cmp.Diff(shown, found, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: words (-shown +found):\n%s", name, diff)
 		}
 	}
 }
@@ -68,7 +79,7 @@ func FuzzDescription(f *testing.F) {
 		f.Add(s)
 	}
 	s := newSanitizer()
-	names := strings.Join(allowed(), " ") + " "
+	names := strings.Join(markup.Elements(), " ") + " "
 	f.Fuzz(func(t *testing.T, text string) {
 		out := s.description(text)
 		if len(out) > 40*len(text)+64 {

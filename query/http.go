@@ -21,5 +21,6 @@ func (s *Service) routes() *web.Router {
 	reads.Handle(http.MethodGet, "/v1/event-log", s.eventLog)
 	reads.Handle(http.MethodGet, "/v1/event-log/{id}", s.eventLogEntry)
 	reads.Handle(http.MethodGet, "/v1/event-names", s.eventNames)
+	reads.Handle(http.MethodGet, "/v1/search", s.search)
 	return router
 }

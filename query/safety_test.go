@@ -39,6 +39,7 @@ func TestHostileValuesAreValuesAndNothingElse(t *testing.T) {
 	for i, v := range values {
 		rows = append(rows, timelineOf(v, func(r *table.TimelineRow) {
 			r.Name, r.Source, r.PrimaryID, r.OccurredAt = v, "source "+v, v, noon().Add(time.Duration(i)*time.Second)
+			r.Description = "found"
 		}))
 		log = append(log, logged(v, "LINKED", noon(), func(r *table.EventLogRow) { r.Name, r.ObjectID = v, v }))
 	}
@@ -66,10 +67,20 @@ func TestHostileValuesAreValuesAndNothingElse(t *testing.T) {
 		if a := f.get(t.Context(), "ws", c1, url.Values{"q": {"x " + v}}); a.status != http.StatusOK {
 			t.Errorf("search for %q: %d %s", v, a.status, a.body)
 		}
+		for _, query := range []url.Values{{"name": {v}}, {"name": {v, "none"}}, {"source": {"source " + v}}} {
+			query.Set("q", "found")
+			got := column(f.list(t, "ws", searchPath, query).Data, "id")
+			if diff := gocmp.Diff([]string{v}, got); diff != "" {
+				t.Errorf("search by %q (-want +got):\n%s", query, diff)
+			}
+		}
 	}
 	// Cursors carry such values as well.
 	if got := f.all(t, c1, nil, 1); len(got) != len(values) {
 		t.Errorf("paging gave %d rows, want %d", len(got), len(values))
+	}
+	if got := f.all(t, searchPath, url.Values{"q": {"found"}}, 1); len(got) != len(values) {
+		t.Errorf("paging a search gave %d rows, want %d", len(got), len(values))
 	}
 	if got := f.all(t, eventLogPath, nil, 2); len(got) != len(values) {
 		t.Errorf("paging the event log gave %d rows, want %d", len(got), len(values))
@@ -87,7 +98,9 @@ func TestNoRouteShowsAnotherWorkspacesRows(t *testing.T) {
 	insert(t, f, table.Objects, table.ObjectRow{
 		Workspace: "ws", ObjectType: "CUSTOMER", ObjectID: "c1", Name: "secret", UpdatedAt: noon(),
 	})
-	for _, path := range []string{c1, eventLogPath, eventLogPath + "/secret", eventLogPath + "/secret2", "/v1/event-names"} {
+	for _, path := range []string{
+		c1, eventLogPath, eventLogPath + "/secret", eventLogPath + "/secret2", "/v1/event-names", searchPath + "?q=visited",
+	} {
 		if a := f.get(t.Context(), "ws", path, nil); !strings.Contains(a.body, "secret") && path != "/v1/event-names" {
 			t.Errorf("%s: the workspace itself does not see its rows: %d %s", path, a.status, a.body)
 		}
@@ -102,7 +115,7 @@ func TestNoRouteShowsAnotherWorkspacesRows(t *testing.T) {
 func TestEveryRouteNeedsAKeyThatMayRead(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	for _, path := range []string{c1, eventLogPath, eventLogPath + "/e1", "/v1/event-names"} {
+	for _, path := range []string{c1, eventLogPath, eventLogPath + "/e1", "/v1/event-names", searchPath} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
@@ -140,9 +153,10 @@ func fill(t *testing.T, f *fixture, rows int) {
 	t.Helper()
 	for _, s := range []string{
 		`INSERT INTO timeline (workspace, object_type, object_id, occurred_at, event_id, primary_type, primary_id, kind, link,
-			via, name, description, payload, stored_at)
+			via, name, description, words, payload, stored_at)
 		SELECT 'ws', 'CUSTOMER', 'c1', fromUnixTimestamp64Milli(1700000000000 + 60000 * number, 'UTC'), 'e' || toString(number),
-			'CUSTOMER', 'c1', 'event', 'primary', '[]', 'name' || toString(number %% 7), 'word' || toString(number), '{"a":1}',
+			'CUSTOMER', 'c1', 'event', 'primary', '[]', 'name' || toString(number %% 7), 'word' || toString(number),
+			'name' || toString(number %% 7) || ' word' || toString(number) || ' common', '{"a":1}',
 			fromUnixTimestamp64Milli(1700000000000, 'UTC') FROM numbers(%d)`,
 		`INSERT INTO timeline (workspace, object_type, object_id, occurred_at, event_id, primary_type, primary_id, kind, link, via, name)
 		SELECT 'ws', 'CUSTOMER', 'd' || toString(number %% 5000), fromUnixTimestamp64Milli(1700000000000 + number, 'UTC'),

@@ -61,6 +61,40 @@ func (c *clauses) between(column string, from, to time.Time) {
 	}
 }
 
+// words adds that a row has all words of one of the searches.
+func (c *clauses) words(searches [][]string) {
+	if len(searches) == 0 {
+		return
+	}
+	alternatives := make([]string, len(searches))
+	var args []any
+	for i, words := range searches {
+		param := "words_" + string(rune('a'+i))
+		alternatives[i] = "hasAllTokens(words, {" + param + ":Array(String)})"
+		args = append(args, clickhouse.Named(param, words))
+	}
+	condition := strings.Join(alternatives, " OR ")
+	if len(alternatives) > 1 {
+		condition = "(" + condition + ")"
+	}
+	c.and(condition, args...)
+}
+
+// beyondEvent adds that a row comes after the one of the cursor, if there is one. The key of an event is its time, its
+// id, and its primary object's type and id.
+func (c *clauses) beyondEvent(order direction, after *cursor) {
+	if after == nil {
+		return
+	}
+	// The time stands alone as well: a comparison of tuples does not narrow the range that the key is searched in.
+	c.and("occurred_at "+order.beyond()+"= "+instant("after_time"), millis("after_time", after.time()))
+	c.and("(occurred_at, event_id, primary_type, primary_id) "+order.beyond()+
+		" ("+instant("after_time")+", {after_id:String}, {after_type:String}, {after_object:String})",
+		clickhouse.Named("after_id", after.Texts[0]),
+		clickhouse.Named("after_type", after.Texts[1]),
+		clickhouse.Named("after_object", after.Texts[2]))
+}
+
 // instant reads a parameter that holds milliseconds. A time as text would be read by the server's rules, where eight
 // digits are a date and not an epoch; a number has one meaning.
 func instant(param string) string {

@@ -28,12 +28,17 @@ func statements() map[string]statement {
 		"timeline": timelineQuery{workspace: "ws", object: c1, limit: 50}.statement(),
 		"timeline_filtered": timelineQuery{
 			workspace: "ws", object: c1, names: []string{"a", "b"}, sources: []string{"web"}, kind: []string{"event"},
-			from: noon(), to: noon().Add(time.Hour), search: "two words", limit: 20,
+			from: noon(), to: noon().Add(time.Hour), searches: [][]string{{"two", "words"}}, limit: 20,
 		}.statement(),
 		"timeline_after":           timelineQuery{workspace: "ws", object: c1, after: after, limit: 50}.statement(),
 		"timeline_ascending_after": timelineQuery{workspace: "ws", object: c1, order: ascending, after: after, limit: 50}.statement(),
-		"object_names":             namesOf("ws", []object.Ref{c1, {Type: object.Account, ID: "a1"}}),
-		"event_log":                eventLogQuery{workspace: "ws"}.statement(51),
+		"search":                   searchQuery{workspace: "ws", searches: [][]string{{"two", "words"}}}.statement(window{}, 51),
+		"search_filtered_after": searchQuery{
+			workspace: "ws", types: []string{"CUSTOMER", "USER"}, names: []string{"a"}, sources: []string{"web"},
+			searches: [][]string{{"two", "words"}, {"other"}}, after: after,
+		}.statement(window{noon(), noon().Add(time.Hour)}, 51),
+		"object_names": namesOf("ws", []object.Ref{c1, {Type: object.Account, ID: "a1"}}),
+		"event_log":    eventLogQuery{workspace: "ws"}.statement(51),
 		"event_log_filtered_after": eventLogQuery{
 			workspace: "ws", statuses: []string{"LINKED", "FAILED"}, types: []string{"CUSTOMER"}, ids: []string{"c1"},
 			names: []string{"a", "b"}, from: noon(), to: noon().Add(time.Hour), after: place,

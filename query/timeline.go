@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -17,16 +15,6 @@ import (
 	"github.com/throughline/throughline/schema/web"
 )
 
-// Limits of the parameter q.
-const (
-	maxSearchLength = 256 // code points
-	maxSearchWords  = 32
-)
-
-// words is the expression that the text index of timeline is built on. A search must repeat it to the letter, or the
-// index is not used.
-const words = "lowerUTF8(concat(name, ' ', description))"
-
 const timelineColumns = "event_id, primary_type, primary_id, kind, link, via, name, description, icon, source, " +
 	"payload, transition, occurred_at, received_at"
 
@@ -36,7 +24,7 @@ type timelineQuery struct {
 	object               object.Ref
 	names, sources, kind []string
 	from, to             time.Time
-	search               string
+	searches             [][]string
 	order                direction
 	limit                int
 	// after is the last row of the page before: its time, event id, primary type and primary id.
@@ -52,18 +40,8 @@ func (q timelineQuery) statement() statement {
 	c.in("source", "source", q.sources)
 	c.in("kind", "kind", q.kind)
 	c.between("occurred_at", q.from, q.to)
-	if q.search != "" {
-		c.and("hasAllTokens("+words+", lowerUTF8({q:String}))", clickhouse.Named("q", q.search))
-	}
-	if q.after != nil {
-		// The time stands alone as well: a comparison of tuples does not narrow the range that the key is searched in.
-		c.and("occurred_at "+q.order.beyond()+"= "+instant("after_time"), millis("after_time", q.after.time()))
-		c.and("(occurred_at, event_id, primary_type, primary_id) "+q.order.beyond()+
-			" ("+instant("after_time")+", {after_id:String}, {after_type:String}, {after_object:String})",
-			clickhouse.Named("after_id", q.after.Texts[0]),
-			clickhouse.Named("after_type", q.after.Texts[1]),
-			clickhouse.Named("after_object", q.after.Texts[2]))
-	}
+	c.words(q.searches)
+	c.beyondEvent(q.order, q.after)
 	return selectFrom("timeline", timelineColumns, table.Timeline, c, "ORDER BY "+
 		q.order.orderBy("workspace", "object_type", "object_id", "occurred_at", "event_id", "primary_type", "primary_id")+
 		"\n"+limitTo(q.limit+1))
@@ -72,7 +50,7 @@ func (q timelineQuery) statement() statement {
 // fingerprint binds cursors to the list that the query is a page of.
 func (q timelineQuery) fingerprint() []byte {
 	return fingerprint("timeline", []string{q.workspace}, []string{string(q.object.Type)}, []string{q.object.ID},
-		q.names, q.sources, q.kind, timeText(q.from), timeText(q.to), []string{q.search}, []string{q.order.keyword()})
+		q.names, q.sources, q.kind, timeText(q.from), timeText(q.to), searchTexts(q.searches), []string{q.order.keyword()})
 }
 
 // timelineRow is one row as it is read.
@@ -106,31 +84,46 @@ type primaryObject struct {
 	Name *string `json:"name"`
 }
 
-// encode writes the row as clients get it. The payload stays byte for byte what the producer sent.
-func (r *timelineRow) encode(html *sanitizer, name *string) ([]byte, error) {
+// shownEvent is what every list of events shows of one.
+type shownEvent struct {
+	ID              string        `json:"id"`
+	Kind            string        `json:"kind"`
+	Name            string        `json:"name"`
+	Description     *string       `json:"description"`
+	DescriptionHTML *string       `json:"descriptionHtml"`
+	Icon            *string       `json:"icon"`
+	Source          *string       `json:"source"`
+	OccurredAt      event.Time    `json:"occurredAt"`
+	ReceivedAt      event.Time    `json:"receivedAt"`
+	Primary         primaryObject `json:"primary"`
+}
+
+func (r *timelineRow) shown(html *sanitizer, name *string) shownEvent {
 	var descriptionHTML *string
 	if r.description != "" {
 		safe := html.description(r.description)
 		descriptionHTML = &safe
 	}
-	return encode(struct {
-		ID              string          `json:"id"`
-		Kind            string          `json:"kind"`
-		Name            string          `json:"name"`
-		Description     *string         `json:"description"`
-		DescriptionHTML *string         `json:"descriptionHtml"`
-		Icon            *string         `json:"icon"`
-		Source          *string         `json:"source"`
-		OccurredAt      event.Time      `json:"occurredAt"`
-		ReceivedAt      event.Time      `json:"receivedAt"`
-		Primary         primaryObject   `json:"primary"`
-		Link            string          `json:"link"`
-		Via             json.RawMessage `json:"via"`
-	}{
+	return shownEvent{
 		ID: r.eventID, Kind: r.kind, Name: r.name, Description: optional(r.description), DescriptionHTML: descriptionHTML,
 		Icon: optional(r.icon), Source: optional(r.source), OccurredAt: event.TimeOf(r.occurredAt),
-		ReceivedAt: event.TimeOf(r.receivedAt), Primary: primaryObject{r.primary(), name}, Link: r.link, Via: list(r.via),
-	}, member{"payload", verbatim(r.payload)}, member{"transition", verbatim(r.transition)})
+		ReceivedAt: event.TimeOf(r.receivedAt), Primary: primaryObject{r.primary(), name},
+	}
+}
+
+// verbatimMembers are the members that stay byte for byte what is stored: the payload is what the producer sent.
+func (r *timelineRow) verbatimMembers() []member {
+	return []member{{"payload", verbatim(r.payload)}, {"transition", verbatim(r.transition)}}
+}
+
+// encode writes the row as clients get it on a timeline.
+func (r *timelineRow) encode(html *sanitizer, name *string) ([]byte, error) {
+	return encode(struct {
+		shownEvent
+
+		Link string          `json:"link"`
+		Via  json.RawMessage `json:"via"`
+	}{r.shown(html, name), r.link, list(r.via)}, r.verbatimMembers()...)
 }
 
 // timeline answers GET /v1/timeline/{objectType}/{objectId}.
@@ -186,7 +179,7 @@ func readTimelineQuery(r *http.Request) (timelineQuery, []string, error) {
 	q.names, q.sources = p.Strings("name"), p.Strings("source")
 	q.kind = p.Enums("kind", "event", "transition")
 	q.from, q.to = p.Range()
-	q.search = search(p)
+	q.searches = searches(p)
 	q.order = direction(p.Enum("order", "desc", "asc") == "asc")
 	q.limit = p.Limit()
 	text, positions := p.String("cursor"), p.Strings("position")
@@ -199,31 +192,6 @@ func readTimelineQuery(r *http.Request) (timelineQuery, []string, error) {
 		}
 	}
 	return q, positions, nil
-}
-
-// search reads the parameter q: words, all of which a row must have.
-func search(p *web.Params) string {
-	text := p.String("q")
-	if text == "" {
-		return ""
-	}
-	switch n := countWords(text); {
-	case utf8.RuneCountInString(text) > maxSearchLength:
-		p.Fault("q", "may have 256 code points")
-	case n == 0:
-		p.Fault("q", "has no word to search for")
-	case n > maxSearchWords:
-		p.Fault("q", "may have 32 words")
-	}
-	return text
-}
-
-// countWords counts words as the text index takes them: runs of ASCII letters, digits and all that is not ASCII.
-func countWords(text string) int {
-	return len(strings.FieldsFunc(text, func(r rune) bool {
-		digit, letter := '0' <= r && r <= '9', 'a' <= r|0x20 && r|0x20 <= 'z'
-		return r < utf8.RuneSelf && !digit && !letter
-	}))
 }
 
 // primaryNames looks up the names of the primary objects of a page, in one statement.

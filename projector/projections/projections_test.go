@@ -109,7 +109,7 @@ func TestTimelineGivesARowForEachLink(t *testing.T) {
 		return map[string]any{
 			"workspace": "ws", "object_type": objectType, "object_id": id, "occurred_at": stamp().Add(-time.Hour), "event_id": "e1",
 			"primary_type": "CUSTOMER", "primary_id": "c1", "kind": "event", "link": link, "via": via,
-			"name": "Viewed <article>", "description": "<b>how</b>", "icon": "📖", "source": "web",
+			"name": "Viewed <article>", "description": "<b>how</b>", "words": "viewed article how", "icon": "📖", "source": "web",
 			"payload": `{"b":1.0, "a":"é"}`, "transition": "", "received_at": stamp().Add(-time.Second), "stored_at": stamp(),
 			"_topic": "throughline.events.v1", "_partition": int32(2), "_offset": int64(40), "_row": index,
 		}
@@ -127,7 +127,7 @@ func TestAnErasedSubjectGivesTheSameRowsWithoutWhatWasSealed(t *testing.T) {
 	t.Parallel()
 	rec := record(topic.Events, "ws/CUSTOMER/c1", linkedEvent(t))
 	for _, row := range transform(t, projections.Timeline(), rec, true) {
-		if row["description"] != "" || row["icon"] != "" || row["payload"] != "" || row["name"] != "Viewed <article>" {
+		if row["description"] != "" || row["words"] != "viewed article" || row["icon"] != "" || row["payload"] != "" || row["name"] != "Viewed <article>" {
 			t.Errorf("row is not redacted: %v", row)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/table"
 	"github.com/throughline/throughline/schema/topic"
+	"github.com/throughline/throughline/schema/words"
 )
 
 // Timeline gives one row for each object that an event is linked to, in the order of its links.
@@ -28,7 +29,8 @@ func timelineRows(ctx context.Context, rec Record, open Opener) ([]Row, error) {
 	row := table.TimelineRow{
 		Workspace: e.Workspace, OccurredAt: within(e.OccurredAt.Time), EventID: e.ID,
 		PrimaryType: string(e.Type), PrimaryID: e.ObjectID, Kind: "event",
-		Name: e.Name, Description: p.Description, Icon: p.Icon, Source: e.Source, Payload: p.Payload,
+		Name: e.Name, Description: p.Description, Words: words.Column(e.Name, p.Description), Icon: p.Icon,
+		Source: e.Source, Payload: p.Payload,
 		ReceivedAt: within(e.ReceivedAt.Time), StoredAt: stored,
 	}
 	rows := make([]Row, len(e.Links))

@@ -51,8 +51,11 @@ type TimelineRow struct {
 	// Kind is event or transition; Link is primary or related.
 	Kind, Link string
 	// Via is a JSON array of references.
-	Via                             string
-	Name, Description, Icon, Source string
+	Via               string
+	Name, Description string
+	// Words are those of name and description, as words.Column gives them.
+	Words        string
+	Icon, Source string
 	// Payload is the caller's JSON as sent; Transition is the JSON of a conversation's transition.
 	Payload, Transition  string
 	ReceivedAt, StoredAt time.Time
@@ -88,7 +91,7 @@ type ObjectRow struct {
 func (TimelineRow) Columns() []string {
 	return []string{
 		"workspace", "object_type", "object_id", "occurred_at", "event_id", "primary_type", "primary_id", "kind", "link",
-		"via", "name", "description", "icon", "source", "payload", "transition", "received_at", "stored_at",
+		"via", "name", "description", "words", "icon", "source", "payload", "transition", "received_at", "stored_at",
 		"_topic", "_partition", "_offset", "_row",
 	}
 }
@@ -97,7 +100,7 @@ func (TimelineRow) Columns() []string {
 func (r TimelineRow) Values() []any {
 	return []any{
 		r.Workspace, r.ObjectType, r.ObjectID, r.OccurredAt, r.EventID, r.PrimaryType, r.PrimaryID, r.Kind, r.Link,
-		r.Via, r.Name, r.Description, r.Icon, r.Source, r.Payload, r.Transition, r.ReceivedAt, r.StoredAt,
+		r.Via, r.Name, r.Description, r.Words, r.Icon, r.Source, r.Payload, r.Transition, r.ReceivedAt, r.StoredAt,
 		r.From.Topic, r.From.Partition, r.From.Offset, r.From.Row,
 	}
 }

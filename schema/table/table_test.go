@@ -34,7 +34,7 @@ func rows() map[string]row {
 		table.Timeline: table.TimelineRow{
 			Workspace: "acme", ObjectType: "CUSTOMER", ObjectID: "c1", OccurredAt: at().AddDate(-126, 0, 0), EventID: "e1",
 			PrimaryType: "CUSTOMER", PrimaryID: "c0", Kind: "event", Link: "related", Via: `[{"objectType":"CUSTOMER","objectId":"c0"}]`,
-			Name: "Viewed", Description: "<b>x</b>", Icon: "📖", Source: "web", Payload: `{ "n": 1.0 }`, Transition: "null",
+			Name: "Viewed", Description: "<b>x</b>", Words: "viewed x", Icon: "📖", Source: "web", Payload: `{ "n": 1.0 }`, Transition: "null",
 			ReceivedAt: at(), StoredAt: at().Add(time.Second), From: source(),
 		},
 		table.EventLog: table.EventLogRow{

@@ -8,6 +8,6 @@ WHERE workspace = {ws:String}
   AND kind = {kind:String}
   AND occurred_at >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')
   AND occurred_at < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
-  AND hasAllTokens(lowerUTF8(concat(name, ' ', description)), lowerUTF8({q:String}))
+  AND hasAllTokens(words, {words_a:Array(String)})
 ORDER BY workspace DESC, object_type DESC, object_id DESC, occurred_at DESC, event_id DESC, primary_type DESC, primary_id DESC
 LIMIT 21
