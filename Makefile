@@ -69,6 +69,12 @@ test-native: ## Run the tests that use servers with Apache Kafka (Java, Maven)
 bench: ## Run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem $(ARGS) work
 
+.PHONY: bench-ingest
+bench-ingest: ## Measure the edge beside its limits, on Apache Kafka: three minutes (ARGS=--help)
+	@mkdir -p bin
+	go build -o bin/bench ./deploy/cmd/bench
+	bin/bench $(ARGS)
+
 .PHONY: lint
 lint: $(LINT) ## Check the code against the rules in .golangci.yaml
 	@for module in $(MODULES); do \

@@ -38,9 +38,11 @@ type Process struct {
 	Views string
 	// Admin is the operator's key, or empty.
 	Admin string
-	Log   *slog.Logger
-	Reg   prometheus.Registerer
-	Ready *run.Readiness
+	// Producing bounds the process's producer; its zero value has sensible bounds.
+	Producing stream.ProducerConfig
+	Log       *slog.Logger
+	Reg       prometheus.Registerer
+	Ready     *run.Readiness
 
 	services []run.Service
 	opened   Closer
@@ -80,7 +82,7 @@ func (p *Process) Producer(ctx context.Context) (*stream.Producer, error) {
 	if p.producer != nil {
 		return p.producer, nil
 	}
-	producer, err := stream.NewProducer(p.kafka("edge"), stream.ProducerConfig{}, stream.Deps{Log: p.Log, Reg: p.Reg})
+	producer, err := stream.NewProducer(p.kafka("edge"), p.Producing, stream.Deps{Log: p.Log, Reg: p.Reg})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,54 @@
+// Command bench measures the edge beside what limits it. `make bench-ingest` runs it.
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/throughline/throughline/deploy/bench"
+	"github.com/throughline/throughline/schema/embedded"
+	"github.com/throughline/throughline/schema/run"
+)
+
+// commands is the command line.
+type commands struct {
+	Ingest ingestCommand `cmd:"" default:"withargs" help:"Measure the edge beside a bare handler and beside the client library."`
+	Serve  serveCommand  `cmd:"" hidden:"" help:"Be one of the servers that are measured."`
+}
+
+// ingestCommand measures.
+type ingestCommand struct {
+	bench.Config `embed:""`
+}
+
+// Run implements the command.
+func (c ingestCommand) Run(ctx context.Context, stdout io.Writer) error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return bench.Run(ctx, c.Config, stdout, os.Stderr, log)
+}
+
+// serveCommand is a server under test, started by ingestCommand.
+type serveCommand struct {
+	Spec string `arg:""`
+}
+
+// Run implements the command.
+func (c serveCommand) Run(ctx context.Context, stdout io.Writer) error {
+	return bench.Serve(ctx, c.Spec, os.Stdin, stdout)
+}
+
+func main() {
+	// Where this process was started as a broker of its parent, this never returns.
+	embedded.MaybeRunEngine()
+	var cli commands
+	parsed := kong.Parse(&cli, kong.Name("bench"), kong.Description("Measures Throughline on this machine."))
+	os.Exit(run.Main(os.Stderr, func(ctx context.Context) error {
+		parsed.BindTo(ctx, (*context.Context)(nil))
+		parsed.BindTo(os.Stdout, (*io.Writer)(nil))
+		return parsed.Run()
+	}))
+}
