@@ -52,7 +52,7 @@ func TestApacheKafkaEndsWithAParentThatIsKilledAndKeepsItsData(t *testing.T) {
 	kill()
 	eventually(t, "supervisor and Java ended with their parent", func() bool { return len(processes(t, dir)) == 0 })
 
-	second := startApache(t, embedded.ApacheKafkaOptions{DataDir: dir})
+	second := startApache(t, embedded.ApacheKafkaOptions{DataDir: dir, ShortLived: true})
 	_, err := embedded.StartApacheKafka(t.Context(), embedded.ApacheKafkaOptions{DataDir: dir, OwnerWait: 50 * time.Millisecond})
 	if !errors.Is(err, embedded.ErrFolderInUse) {
 		t.Errorf("third start: %v, want that the folder is in use", err)

@@ -24,13 +24,13 @@ func (k *ApacheKafka) launch(ctx context.Context, i int) error {
 	return nil
 }
 
-// javaArgs is the start of a broker's command line. One broker is there to work
-// for long and gets Java's usual compilers and collector. Three share a machine
-// for the minute that a failover test takes, where starting is the work: the
-// quick compiler alone and a collector without threads halve that.
+// javaArgs is the start of a broker's command line. A broker that is there to
+// work for long gets Java's usual compilers and collector. For one of a few
+// minutes, where starting is the work, the quick compiler alone and a collector
+// without threads are better; three share a machine for a failover test.
 func (k *ApacheKafka) javaArgs() []string {
 	args := []string{k.java, "-Xms64m", "-Xmx512m"}
-	if len(k.nodes) > 1 {
+	if k.quick || len(k.nodes) > 1 {
 		args = append(args, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 	}
 	return append(args, "-cp", filepath.Join(k.libs, "*"))

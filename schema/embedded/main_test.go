@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,6 +31,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	// The tests wait for other processes and for timeouts of theirs more than
+	// they work, so more of them than processors may run at once.
+	flag.Parse()
+	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 	os.Exit(m.Run())
 }
 
@@ -43,7 +50,7 @@ func help(ctx context.Context, kind, dir string) error {
 	case "clickhouse":
 		server, err = embedded.StartClickHouse(ctx, embedded.ClickHouseOptions{DataDir: dir})
 	case "kafka":
-		server, err = embedded.StartApacheKafka(ctx, embedded.ApacheKafkaOptions{DataDir: dir})
+		server, err = embedded.StartApacheKafka(ctx, embedded.ApacheKafkaOptions{DataDir: dir, ShortLived: true})
 	case "kfake":
 		server, err = embedded.StartKfake(ctx, embedded.KfakeOptions{DataDir: dir})
 	}
