@@ -79,7 +79,7 @@ bench-ingest: ## Measure the edge beside its limits, on Apache Kafka: three minu
 lint: $(LINT) ## Check the code against the rules in .golangci.yaml
 	@for module in $(MODULES); do \
 		if [ -z "$$(cd $$module && go list ./... 2>/dev/null)" ]; then continue; fi; \
-		echo "lint $$module"; (cd $$module && $(LINT) run ./...); \
+		echo "lint $$module"; (cd $$module && $(LINT) run --allow-parallel-runners ./...); \
 	done
 
 .PHONY: fmt
