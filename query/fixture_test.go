@@ -36,31 +36,31 @@ type fixture struct {
 	reg     *prometheus.Registry
 }
 
-func newFixture(t *testing.T, change ...func(*Config)) *fixture {
-	t.Helper()
-	f := &fixture{db: schematest.ClickHouse(t), reg: prometheus.NewRegistry()}
-	f.migrate(t)
+func newFixture(tb testing.TB, change ...func(*Config)) *fixture {
+	tb.Helper()
+	f := &fixture{db: schematest.ClickHouse(tb), reg: prometheus.NewRegistry()}
+	f.migrate(tb)
 	cfg := f.config()
 	for _, c := range change {
 		c(&cfg)
 	}
 	service, err := New(cfg, Deps{Log: slog.New(slog.DiscardHandler), Reg: f.reg, Require: bearerIsWorkspace})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	f.service = service
 	service.open.Store(&backend{
-		conn: open(t, f.db, store.ReadOnly), limits: cfg.Limits, metrics: service.metrics, kafka: cfg.Kafka,
+		conn: open(tb, f.db, store.ReadOnly), limits: cfg.Limits, metrics: service.metrics, kafka: cfg.Kafka,
 		positionTimeout: cfg.PositionTimeout,
 	})
 	return f
 }
 
-func (f *fixture) migrate(t *testing.T) {
-	t.Helper()
-	f.write = open(t, f.db, store.ReadWrite)
-	if _, err := store.Migrate(t.Context(), f.write, table.Migrations(), nil); err != nil {
-		t.Fatal(err)
+func (f *fixture) migrate(tb testing.TB) {
+	tb.Helper()
+	f.write = open(tb, f.db, store.ReadWrite)
+	if _, err := store.Migrate(tb.Context(), f.write, table.Migrations(), nil); err != nil {
+		tb.Fatal(err)
 	}
 }
 
@@ -74,17 +74,17 @@ func (f *fixture) config() Config {
 	return cfg
 }
 
-func open(t *testing.T, db schematest.DB, how store.Access) store.Conn {
-	t.Helper()
+func open(tb testing.TB, db schematest.DB, how store.Access) store.Conn {
+	tb.Helper()
 	cfg := store.Config{Addr: db.Addr, Database: db.Database, User: db.User, Password: db.Password}
 	if how == store.ReadOnly {
 		cfg.User, cfg.Password = db.ReadUser, db.ReadPassword
 	}
-	conn, err := store.Open(t.Context(), cfg, how)
+	conn, err := store.Open(tb.Context(), cfg, how)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 

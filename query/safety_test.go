@@ -172,11 +172,11 @@ func fill(t *testing.T, f *fixture, rows int) {
 }
 
 // rowsRead sums the rows that the server has read for this fixture so far.
-func (f *fixture) rowsRead(t *testing.T) float64 {
-	t.Helper()
+func (f *fixture) rowsRead(tb testing.TB) float64 {
+	tb.Helper()
 	families, err := f.reg.Gather()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var sum float64
 	for _, family := range families {
