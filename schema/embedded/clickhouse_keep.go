@@ -12,7 +12,8 @@ import (
 // A server that dies now and then is started again; one that dies over and over
 // has something wrong with it that its owner must hear of.
 const (
-	// deathsMost deaths within deathsWithin are borne, one more is not.
+	// deathsMost deaths within deathsWithin are borne, one more is not. Deaths
+	// without an answered query in between count however far apart they are.
 	deathsMost   = 5
 	deathsWithin = time.Minute
 	// restartPause is what the first restart waits, and every further one of
@@ -52,6 +53,7 @@ func (s *ClickHouse) Close() error {
 func (s *ClickHouse) keep(ctx context.Context) {
 	defer close(s.done)
 	var deaths []time.Time
+	served := true
 	for s.err == nil {
 		child := s.child.Load()
 		select {
@@ -64,9 +66,13 @@ func (s *ClickHouse) keep(ctx context.Context) {
 			break
 		}
 		now := time.Now()
-		deaths = append(slices.DeleteFunc(deaths, func(at time.Time) bool { return now.Sub(at) > deathsWithin }), now)
+		if served {
+			deaths = slices.DeleteFunc(deaths, func(at time.Time) bool { return now.Sub(at) > deathsWithin })
+		}
+		deaths = append(deaths, now)
 		if len(deaths) > deathsMost {
-			s.err = fmt.Errorf("clickhouse died %d times within %s: %w", len(deaths), deathsWithin, child.err)
+			s.err = fmt.Errorf("clickhouse died %d times within %s: %w",
+				len(deaths), now.Sub(deaths[0]).Round(time.Second), child.err)
 			break
 		}
 		pause := restartPause << (len(deaths) - 1)
@@ -75,34 +81,34 @@ func (s *ClickHouse) keep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
-			s.err = s.restart(ctx, child)
+			served, s.err = s.restart(ctx, child)
 		}
 	}
 	s.closeErr = errors.Join(s.closeErr, s.owner.Close())
 }
 
-// restart puts a new child in the place of a dead one and waits until it
-// serves. A child that dies again, or finds its port taken, is left dead for
+// restart puts a new child in the place of a dead one, waits until it serves
+// and tells whether it does. A child that dies again, or finds its port taken, is left dead for
 // keep to count; an error means that trying again is of no use.
-func (s *ClickHouse) restart(ctx context.Context, dead *child) error {
+func (s *ClickHouse) restart(ctx context.Context, dead *child) (served bool, err error) {
 	// A start truncates the log. What the dead one wrote is kept beside it; a
 	// log that cannot be kept is no reason not to serve.
 	_ = os.Rename(dead.spec.log, dead.spec.log+".previous")
 	next, err := startChild(ctx, dead.spec)
 	if err != nil {
-		return fmt.Errorf("start ClickHouse again: %w", err)
+		return false, fmt.Errorf("start ClickHouse again: %w", err)
 	}
 	s.child.Store(next)
 	err = s.awaitReady(ctx, next)
 	switch {
 	case err == nil:
 		s.logger.InfoContext(ctx, "clickhouse serves again", "addr", s.Addr, "pid", s.Pid())
-		return nil
+		return true, nil
 	case ctx.Err() != nil || next.ending() != nil:
-		return nil //nolint:nilerr // keep looks at both, and says how the child ended
+		return false, nil //nolint:nilerr // keep looks at both, and says how the child ended
 	case errors.Is(err, errPortTaken):
-		return next.kill()
+		return false, next.kill()
 	default:
-		return errors.Join(fmt.Errorf("start ClickHouse again: %w", err), next.kill())
+		return false, errors.Join(fmt.Errorf("start ClickHouse again: %w", err), next.kill())
 	}
 }

@@ -150,7 +150,7 @@ func TestClickHouseThatDiesOverAndOverEndsWithTheReason(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("still trying after a minute")
 	}
-	for _, want := range []string{"died 6 times within 1m0s", "exit status", "config.xml"} {
+	for _, want := range []string{"died 6 times within ", "exit status", "config.xml"} {
 		if err := server.Err(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("end is %v, want that it says %q", err, want)
 		}
