@@ -33,6 +33,7 @@ type part struct {
 func (p *Processor) onAssigned(_ context.Context, client *kgo.Client, assigned map[string][]int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.joined = true
 	for _, n := range assigned[p.input] {
 		p.parts[n] = &part{state: partWaiting}
 	}
@@ -90,7 +91,7 @@ func (p *Processor) reset() {
 		p.unload = append(p.unload, n)
 	}
 	clear(p.parts)
-	p.revoked, p.open, p.missing, p.wake = false, false, nil, nil
+	p.revoked, p.open, p.joined, p.missing, p.wake = false, false, false, nil, nil
 	p.mu.Unlock()
 	p.handler.Discard()
 	p.unloadRevoked()

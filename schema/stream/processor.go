@@ -105,6 +105,8 @@ type Processor struct {
 	missing *OffsetLostError
 	wake    context.CancelFunc
 	open    bool
+	// joined says that the group has told us what is ours, be it nothing.
+	joined bool
 }
 
 type processorMetrics struct {
@@ -205,12 +207,15 @@ func (p *Processor) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready is nil while the processor has a session and every partition that it was assigned is loaded.
+// Ready is nil while the processor is a member of its group and every partition that it was assigned is loaded.
 func (p *Processor) Ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.open {
 		return fmt.Errorf("processor %s has no session", p.pc.Role)
+	}
+	if !p.joined {
+		return fmt.Errorf("processor %s has not joined its group", p.pc.Role)
 	}
 	for n, part := range p.parts {
 		if part.state != partLoaded {
