@@ -1,8 +1,10 @@
 package stream
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -115,6 +117,27 @@ func IsControl(r *Record) bool { return r.Attrs.IsControl() }
 // PartitionOf is the partition that a Producer chooses for a key, which is the one that every Kafka client chooses
 // by default (murmur2).
 func PartitionOf(key []byte, partitions int) int32 {
-	p := kgo.StickyKeyPartitioner(nil).ForTopic("")
-	return int32(p.Partition(&Record{Key: key}, partitions))
+	return int32(int(murmur2(key)&math.MaxInt32) % partitions)
+}
+
+// murmur2 is MurmurHash 2 of 32 bits with the seed that Kafka's clients use. The client library has it too, but only
+// behind a partitioner, and making one of these costs more than everything else that is done for a record.
+func murmur2(b []byte) uint32 {
+	const (
+		seed   = 0x9747b28c
+		factor = 0x5bd1e995
+	)
+	h := uint32(seed) ^ uint32(len(b))
+	for ; len(b) >= 4; b = b[4:] {
+		k := binary.LittleEndian.Uint32(b) * factor
+		k = (k ^ k>>24) * factor
+		h = h*factor ^ k
+	}
+	if len(b) > 0 {
+		var rest [4]byte
+		copy(rest[:], b)
+		h = (h ^ binary.LittleEndian.Uint32(rest[:])) * factor
+	}
+	h = (h ^ h>>13) * factor
+	return h ^ h>>15
 }

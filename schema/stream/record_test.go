@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/topic"
@@ -67,6 +68,21 @@ func FuzzOrigin(f *testing.F) {
 		got, err := stream.Origin(again)
 		if err != nil || got != o {
 			t.Errorf("%q gave %v, written again %v, %v", value, o, got, err)
+		}
+	})
+}
+
+func FuzzPartitionOfIsThatOfTheClientLibrary(f *testing.F) {
+	for _, seed := range []string{"", "a", "ab", "abc", "abcd", "shop/CUSTOMER/c19a7d78", "\xff\xfe\xfd\x80\x81"} {
+		f.Add([]byte(seed), uint8(12))
+	}
+	f.Fuzz(func(t *testing.T, key []byte, partitions uint8) {
+		if partitions == 0 || key == nil {
+			return // a topic has partitions, and a record without a key has no place of its own
+		}
+		want := kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&stream.Record{Key: key}, int(partitions))
+		if got := stream.PartitionOf(key, int(partitions)); int(got) != want {
+			t.Errorf("%q of %d: partition %d, the client library has %d", key, partitions, got, want)
 		}
 	})
 }
