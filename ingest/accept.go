@@ -71,15 +71,15 @@ func (s *Service) postEvent(w http.ResponseWriter, r *http.Request) error {
 
 // resolve finds the primary object of a submission, or refuses it.
 func (s *Service) resolve(ctx context.Context, sub *event.Submission, sent []byte) error {
-	rec, err := s.find(ctx, sub.Workspace, lookup(sub))
-	return s.resolved(sub, rec, err, sent)
+	id, err := s.locate(ctx, sub.Workspace, lookup(sub))
+	return s.resolved(sub, id, err, sent)
 }
 
-// resolved takes what a look-up of the primary object gave.
-func (s *Service) resolved(sub *event.Submission, rec *object.Record, err error, sent []byte) error {
+// resolved takes the id that a look-up of the primary object gave.
+func (s *Service) resolved(sub *event.Submission, id string, err error, sent []byte) error {
 	switch {
 	case err == nil:
-		sub.ObjectID, sub.Resolved = rec.ID, true
+		sub.ObjectID, sub.Resolved = id, true
 		return nil
 	case errors.Is(err, registry.ErrNotFound):
 		return s.refuse(sub, sub.Workspace, event.StatusNotFound, notFound(sub), sent)
@@ -136,9 +136,9 @@ func (s *Service) submissionKey(sub *event.Submission) []byte {
 	if sub.ObjectID != "" {
 		return topic.Key(sub.Workspace, string(sub.Type), sub.ObjectID)
 	}
-	rec, err := s.registry.ResolveLocal(sub.Workspace, object.Lookup{Type: sub.Type, ExternalID: sub.ExternalID})
+	id, err := s.registry.LocateLocal(sub.Workspace, object.Lookup{Type: sub.Type, ExternalID: sub.ExternalID})
 	if err == nil {
-		return topic.Key(sub.Workspace, string(sub.Type), rec.ID)
+		return topic.Key(sub.Workspace, string(sub.Type), id)
 	}
 	return topic.Key(sub.Workspace, string(sub.Type), "ext", s.master.ExternalToken(sub.Workspace, sub.Type, sub.ExternalID))
 }

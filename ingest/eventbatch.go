@@ -49,36 +49,43 @@ func (s *Service) postEvents(w http.ResponseWriter, r *http.Request) error {
 
 // resolveAll finds the primary objects of a batch. Whatever needs the view to have caught up shares one wait.
 func (s *Service) resolveAll(ctx context.Context, b *batch, subs []*event.Submission) {
-	var behind error
-	for _, sub := range subs {
-		if sub != nil && s.unsure(sub) {
-			behind = s.upToDate(ctx)
-			break
-		}
-	}
+	unsure := make([]int, 0, len(subs))
 	for i, sub := range subs {
-		if sub == nil {
+		switch {
+		case sub == nil:
+			continue
+		case sub.ExternalID != "":
+			// It may have been re-pointed a moment ago.
+			unsure = append(unsure, i)
 			continue
 		}
-		rec, err := s.registry.ResolveLocal(sub.Workspace, lookup(sub))
-		if behind != nil && (err != nil || sub.ExternalID != "") {
-			err = behind
+		id, err := s.registry.LocateLocal(sub.Workspace, lookup(sub))
+		if errors.Is(err, registry.ErrNotFound) {
+			// It may have been written a moment ago.
+			unsure = append(unsure, i)
+			continue
 		}
-		if err := s.resolved(sub, rec, err, b.items[i]); err != nil {
-			b.results[i].refuse(problem.From(err))
-			subs[i] = nil
+		s.resolveItem(b, subs, i, id, err)
+	}
+	if len(unsure) == 0 {
+		return
+	}
+	behind := s.upToDate(ctx)
+	for _, i := range unsure {
+		id, err := "", behind
+		if err == nil {
+			id, err = s.registry.LocateLocal(subs[i].Workspace, lookup(subs[i]))
 		}
+		s.resolveItem(b, subs, i, id, err)
 	}
 }
 
-// unsure says whether the view as it is cannot answer for a submission: an id that it lacks may have just been written, an
-// external id may have been re-pointed.
-func (s *Service) unsure(sub *event.Submission) bool {
-	if sub.ExternalID != "" {
-		return true
+// resolveItem takes what the look-up of one item gave.
+func (s *Service) resolveItem(b *batch, subs []*event.Submission, i int, id string, err error) {
+	if err := s.resolved(subs[i], id, err, b.items[i]); err != nil {
+		b.results[i].refuse(problem.From(err))
+		subs[i] = nil
 	}
-	_, err := s.registry.ResolveLocal(sub.Workspace, lookup(sub))
-	return errors.Is(err, registry.ErrNotFound)
 }
 
 func lookup(sub *event.Submission) object.Lookup {

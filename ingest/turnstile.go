@@ -62,16 +62,28 @@ func (s *Service) upToDate(ctx context.Context) error {
 
 // find is registry.Resolve. What needs no wait is answered whether the log answers or not.
 func (s *Service) find(ctx context.Context, workspace string, l object.Lookup) (*object.Record, error) {
+	return behind(ctx, s.lookups, workspace, l, s.registry.ResolveLocal, s.registry.Resolve)
+}
+
+// locate is registry.Locate, as find is registry.Resolve.
+func (s *Service) locate(ctx context.Context, workspace string, l object.Lookup) (string, error) {
+	return behind(ctx, s.lookups, workspace, l, s.registry.LocateLocal, s.registry.Locate)
+}
+
+// behind looks up behind a turnstile, unless the view as it is can answer.
+func behind[T any](ctx context.Context, t *turnstile, workspace string, l object.Lookup,
+	local func(string, object.Lookup) (T, error), exact func(context.Context, string, object.Lookup) (T, error),
+) (T, error) {
 	if l.ExternalID == "" {
-		if rec, err := s.registry.ResolveLocal(workspace, l); !errors.Is(err, registry.ErrNotFound) {
-			return rec, err
+		if found, err := local(workspace, l); !errors.Is(err, registry.ErrNotFound) {
+			return found, err
 		}
 	}
-	var rec *object.Record
-	err := s.lookups.pass(func() error {
+	var found T
+	err := t.pass(func() error {
 		var err error
-		rec, err = s.registry.Resolve(ctx, workspace, l)
+		found, err = exact(ctx, workspace, l)
 		return err
 	})
-	return rec, err
+	return found, err
 }

@@ -19,30 +19,49 @@ import (
 //
 // Errors: ErrNotFound, ErrMismatch, ErrBehind.
 func (r *Registry) Resolve(ctx context.Context, workspace string, l object.Lookup) (*object.Record, error) {
+	return exactly(ctx, r, workspace, l, r.ResolveLocal)
+}
+
+// Locate is Resolve for a caller that needs no more of the object than its id: the object is not read.
+func (r *Registry) Locate(ctx context.Context, workspace string, l object.Lookup) (string, error) {
+	return exactly(ctx, r, workspace, l, r.LocateLocal)
+}
+
+// exactly looks up in the view as it is, after the view has been brought as far as the lookup needs it.
+func exactly[T any](ctx context.Context, r *Registry, workspace string, l object.Lookup, local func(string, object.Lookup) (T, error)) (T, error) {
+	var none T
 	if l.ExternalID != "" {
 		if err := r.barrier(ctx, r.objectPartitions()...); err != nil {
-			return nil, err
+			return none, err
 		}
-		return r.ResolveLocal(workspace, l)
+		return local(workspace, l)
 	}
-	rec, err := r.ResolveLocal(workspace, l)
+	found, err := local(workspace, l)
 	if !errors.Is(err, ErrNotFound) {
-		return rec, err
+		return found, err
 	}
 	if err := r.barrier(ctx, r.objectPartition(workspace, object.Ref{Type: l.Type, ID: l.ID})); err != nil {
-		return nil, err
+		return none, err
 	}
-	return r.ResolveLocal(workspace, l)
+	return local(workspace, l)
 }
 
 // ResolveLocal is Resolve on the view as it is. It is for a caller that has brought the view up to date for a whole
 // batch with one Barrier.
 func (r *Registry) ResolveLocal(workspace string, l object.Lookup) (*object.Record, error) {
-	var token string
-	if l.ExternalID != "" {
-		token = r.master.ExternalToken(workspace, l.Type, l.ExternalID)
+	return r.find(workspace, l.Type, l.ID, r.token(workspace, l))
+}
+
+// LocateLocal is Locate on the view as it is.
+func (r *Registry) LocateLocal(workspace string, l object.Lookup) (string, error) {
+	return r.locate(workspace, l.Type, l.ID, r.token(workspace, l))
+}
+
+func (r *Registry) token(workspace string, l object.Lookup) string {
+	if l.ExternalID == "" {
+		return ""
 	}
-	return r.find(workspace, l.Type, l.ID, token)
+	return r.master.ExternalToken(workspace, l.Type, l.ExternalID)
 }
 
 // RelatedLocal finds the object that a stored relation names, on the view as it is.
@@ -55,44 +74,57 @@ func (r *Registry) RelatedLocal(workspace string, rel object.Relation) (*object.
 	return rec, err
 }
 
+// find reads the object that locate finds.
 func (r *Registry) find(workspace string, t object.Type, id, token string) (*object.Record, error) {
-	var byID *object.Record
-	if id != "" {
-		rec, found, err := r.Object(workspace, object.Ref{Type: t, ID: id})
-		if err != nil {
+	if token != "" {
+		var err error
+		if id, err = r.locate(workspace, t, id, token); err != nil {
 			return nil, err
 		}
-		if found {
-			byID = rec
+	}
+	if id == "" {
+		return nil, ErrNotFound
+	}
+	rec, found, err := r.Object(workspace, object.Ref{Type: t, ID: id})
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return rec, err
+}
+
+// locate finds out which object is meant: the one of this id, or else the owner of the external id.
+func (r *Registry) locate(workspace string, t object.Type, id, token string) (string, error) {
+	known := false
+	if id != "" {
+		var err error
+		if known, err = r.has(workspace, object.Ref{Type: t, ID: id}); err != nil {
+			return "", err
 		}
 	}
 	if token == "" {
-		if byID == nil {
-			return nil, ErrNotFound
+		if !known {
+			return "", ErrNotFound
 		}
-		return byID, nil
+		return id, nil
 	}
 	owners, err := r.ByExternal(workspace, t, token)
 	switch {
 	case err != nil:
-		return nil, err
-	case len(owners) == 0 && byID == nil:
-		return nil, ErrNotFound
+		return "", err
+	case len(owners) == 0 && !known:
+		return "", ErrNotFound
 	case len(owners) == 0:
-		return byID, nil
-	case byID != nil && owners[0].ID != byID.ID:
-		return nil, fmt.Errorf("%w: objectId is %q, externalId is that of %q", ErrMismatch, byID.ID, owners[0].ID)
-	case byID != nil:
-		return byID, nil
+		return id, nil
+	case known && owners[0].ID != id:
+		return "", fmt.Errorf("%w: objectId is %q, externalId is that of %q", ErrMismatch, id, owners[0].ID)
+	case known:
+		return id, nil
 	}
-	rec, found, err := r.Object(workspace, object.Ref{Type: t, ID: owners[0].ID})
-	if err != nil {
-		return nil, err
+	there, err := r.has(workspace, object.Ref{Type: t, ID: owners[0].ID})
+	if err == nil && !there {
+		err = ErrNotFound
 	}
-	if !found {
-		return nil, ErrNotFound
-	}
-	return rec, nil
+	return owners[0].ID, err
 }
 
 // objectPartition is where the record of an object stands.

@@ -62,6 +62,15 @@ func (r *Registry) Object(workspace string, ref object.Ref) (*object.Record, boo
 	return rec, true, nil
 }
 
+// has says whether there is an object, on the view as it is.
+func (r *Registry) has(workspace string, ref object.Ref) (bool, error) {
+	found, err := r.view.Has(objectKey(workspace, ref))
+	if err != nil {
+		return false, fmt.Errorf("look for object: %w", err)
+	}
+	return found, nil
+}
+
 // Owner is an object that holds an external id.
 type Owner struct {
 	ID string

@@ -183,6 +183,21 @@ func (v *View) Get(key []byte) (value []byte, ok bool, err error) {
 	return value, true, nil
 }
 
+// Has says whether there is an entry, without copying it.
+func (v *View) Has(key []byte) (bool, error) {
+	_, closer, err := v.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err == nil {
+		err = closer.Close()
+	}
+	if err != nil {
+		return false, fmt.Errorf("read view %s: %w", v.vc.Name, err)
+	}
+	return true, nil
+}
+
 // Partitions is the number of partitions of a topic of the view.
 func (v *View) Partitions(t topic.Name) int { return v.topics[v.cfg.Topic(t)].partitions }
 
