@@ -29,7 +29,7 @@ func ApacheKafka(tb testing.TB) []string {
 func ApacheCluster(tb testing.TB, brokers int) *embedded.ApacheKafka {
 	tb.Helper()
 	cluster, err := embedded.StartApacheKafka(background(tb), embedded.ApacheKafkaOptions{
-		DataDir: tb.TempDir(), Progress: os.Stderr, Brokers: brokers,
+		DataDir: tb.TempDir(), Progress: os.Stderr, Brokers: brokers, ShortLived: true,
 	})
 	if err != nil {
 		missing(tb, "apache kafka", err)
@@ -48,7 +48,7 @@ func apacheKafka(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		cluster, err := embedded.StartApacheKafka(ctx, embedded.ApacheKafkaOptions{DataDir: dir, Progress: os.Stderr})
+		cluster, err := embedded.StartApacheKafka(ctx, embedded.ApacheKafkaOptions{DataDir: dir, Progress: os.Stderr, ShortLived: true})
 		if err != nil {
 			return nil, err
 		}

@@ -15,7 +15,7 @@ func TestProcessorIsReadyOnlyOnceWhatItsGroupGaveItIsLoaded(t *testing.T) {
 			ensureTopics(t, cfg, specs(2))
 			commitInitial(t, cfg, "copy", inputs)
 			c := newCopier(cfg)
-			p, _ := startProcessor(t, cfg, processorConfig("a"), c)
+			p, _ := startProcessor(t, cfg, processorConfig(), c)
 			eventually(t, 20*time.Second, func() (string, bool) {
 				return "not ready", p.Ready() == nil
 			})
