@@ -70,7 +70,7 @@ func TestOneBadItemNeverFailsAnother(t *testing.T) {
 	items := []string{
 		`{"objectType":"CUSTOMER","objectId":"c1","name":"a","id":"e0"}`,
 		`{"objectType":"CUSTOMER","objectId":"nobody","name":"b","id":"e1"}`,
-		`{"objectType":"CUSTOMER","objectId":"c1","name":"c","nmae":"c"}`,
+		`{"objectType":"CUSTOMER","objectId":"c1","name":"c","nam":"c"}`,
 		big,
 		`{"objectType":"CUSTOMER","externalId":"x1","name":"d","id":"e4","payload":{"a": 1,"n":1e400}}`,
 		`{"objectType":"CUSTOMER","objectId":"c1","name":"e","payload":{"k":1,"k":2}}`,
@@ -91,7 +91,7 @@ func TestOneBadItemNeverFailsAnother(t *testing.T) {
 		if got.Results[0].ID != "e0" || got.Results[4].ID != "e4" || got.Results[4].Index != 4 {
 			t.Errorf("%s: results are %+v", name, got.Results)
 		}
-		if p := got.Results[2].Problem; len(p.Errors) != 1 || p.Errors[0].Pointer != "/nmae" {
+		if p := got.Results[2].Problem; len(p.Errors) != 1 || p.Errors[0].Pointer != "/nam" {
 			t.Errorf("%s: the misspelt member is answered %v", name, p)
 		}
 	}

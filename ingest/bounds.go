@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -51,7 +50,8 @@ func (s *Service) bounded(next web.Handler) web.Handler {
 	}
 }
 
-// deadlines bounds how long the client may take to send its body, and to read its answer.
+// deadlines bounds how long the client may take to send its body, and to read its answer. The server lifts the first one
+// when it has seen the end of the body.
 func (s *Service) deadlines(w http.ResponseWriter, r *http.Request) error {
 	now := time.Now()
 	connection := http.NewResponseController(w)
@@ -59,28 +59,11 @@ func (s *Service) deadlines(w http.ResponseWriter, r *http.Request) error {
 	err := connection.SetWriteDeadline(now.Add(2 * s.cfg.RequestTimeout))
 	if err == nil && r.Body != nil && r.Body != http.NoBody {
 		err = connection.SetReadDeadline(now.Add(s.cfg.RequestTimeout))
-		r.Body = &timedBody{r.Body, connection}
 	}
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("set deadlines of the connection: %w", err)
 	}
 	return nil
-}
-
-// timedBody lifts the connection's read deadline when the body is there. The server goes on reading, to see the client
-// leave: a deadline that passed meanwhile would look like that, and nobody would answer.
-type timedBody struct {
-	io.ReadCloser
-
-	connection *http.ResponseController
-}
-
-func (b *timedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
-		_ = b.connection.SetReadDeadline(time.Time{}) // it worked a moment ago; a connection that broke shows at the answer
-	}
-	return n, err
 }
 
 // body reads the body of a request that came through bounded, and takes a place for it.

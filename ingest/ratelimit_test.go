@@ -146,43 +146,38 @@ func TestTurnstileLetsOneTryWhileTheRegistryIsBehind(t *testing.T) {
 	var gate turnstile
 	pass := func() error { return gate.pass(func() error { return nil }) }
 	// Everybody who came before the first failure waits it out.
-	failing, fail := make(chan error), make(chan struct{})
+	ended := make(chan error)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	try := func(err error) {
+		ended <- gate.pass(func() error {
+			entered <- struct{}{}
+			<-leave
+			return err
+		})
+	}
 	for range 3 {
-		go func() {
-			failing <- gate.pass(func() error {
-				failing <- nil
-				<-fail
-				return registry.ErrBehind
-			})
-		}()
-		<-failing
+		go try(registry.ErrBehind)
+		<-entered
 	}
 	if err := pass(); err != nil {
 		t.Errorf("before the first failure: %v", err)
 	}
-	close(fail)
 	for range 3 {
-		if err := <-failing; !errors.Is(err, registry.ErrBehind) {
+		leave <- struct{}{}
+		if err := <-ended; !errors.Is(err, registry.ErrBehind) {
 			t.Errorf("a wait that failed: %v", err)
 		}
 	}
 	// One tries; nobody else waits.
-	trying := make(chan struct{})
-	go func() {
-		failing <- gate.pass(func() error {
-			close(trying)
-			<-failing
-			return registry.ErrNotFound
-		})
-	}()
-	<-trying
+	go try(registry.ErrNotFound)
+	<-entered
 	for range 3 {
 		if err := gate.pass(func() error { t.Error("let in"); return nil }); !errors.Is(err, registry.ErrBehind) {
 			t.Errorf("while one tries: %v, want ErrBehind", err)
 		}
 	}
-	failing <- nil
-	if err := <-failing; !errors.Is(err, registry.ErrNotFound) {
+	leave <- struct{}{}
+	if err := <-ended; !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("the one that tried: %v", err)
 	}
 	if err := pass(); err != nil {
