@@ -1,10 +1,10 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -116,7 +116,7 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() } // fails only wh
 
 // present turns JSON's null into absence.
 func present(raw json.RawMessage) json.RawMessage {
-	if strings.TrimSpace(string(raw)) == "null" {
+	if string(bytes.TrimSpace(raw)) == "null" {
 		return nil
 	}
 	return raw

@@ -102,22 +102,6 @@ func (s *Submission) Occurred() Time {
 	return s.OccurredAt
 }
 
-// Encode writes the record's value. The payload is spliced in as it is: json.Marshal would reformat it.
-func (s *Submission) Encode() ([]byte, error) {
-	plain := *s
-	plain.Version, plain.Payload = RecordVersion, nil
-	b, err := json.Marshal(&plain)
-	if err != nil {
-		return nil, fmt.Errorf("encode submission: %w", err)
-	}
-	if len(s.Payload) == 0 {
-		return b, nil
-	}
-	b = append(b[:len(b)-1], `,"payload":`...)
-	b = append(b, s.Payload...)
-	return append(b, '}'), nil
-}
-
 // ErrWorkspaceMissing is what ParseSubmission answers for a record that names no workspace.
 var ErrWorkspaceMissing = errors.New("workspace is required")
 

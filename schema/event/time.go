@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,8 +29,11 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	if t.IsZero() {
 		return []byte("null"), nil
 	}
-	return t.UTC().AppendFormat(make([]byte, 0, len(timeFormat)+2), `"`+timeFormat+`"`), nil
+	return t.append(make([]byte, 0, len(timeFormat)+2)), nil
 }
+
+// append writes a Time that is not zero.
+func (t Time) append(b []byte) []byte { return t.UTC().AppendFormat(b, `"`+timeFormat+`"`) }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *Time) UnmarshalJSON(b []byte) error {
@@ -37,10 +41,12 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 		*t = Time{}
 		return nil
 	}
-	if len(b) > 0 && b[0] == '"' {
-		var s string
-		if err := json.Unmarshal(b, &s); err != nil {
-			return fmt.Errorf("read time: %w", err)
+	if len(b) > 1 && b[0] == '"' {
+		s := string(b[1 : len(b)-1])
+		if strings.Contains(s, `\`) {
+			if err := json.Unmarshal(b, &s); err != nil {
+				return fmt.Errorf("read time: %w", err)
+			}
 		}
 		if s == "" {
 			return errors.New(`must be RFC 3339, such as "2026-01-31T12:00:00Z", or epoch milliseconds`)
@@ -59,8 +65,11 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 
 // ParseTime reads RFC 3339 or a whole number of epoch milliseconds.
 func ParseTime(s string) (Time, error) {
-	if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return Time{time.UnixMilli(ms).UTC()}, nil
+	// Only RFC 3339 has a dash that is no sign; looking for it first saves making an error of every time.
+	if strings.LastIndexByte(s, '-') < 1 {
+		if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return Time{time.UnixMilli(ms).UTC()}, nil
+		}
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {

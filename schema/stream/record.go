@@ -37,11 +37,18 @@ type Offset struct {
 	Offset int64
 }
 
-// Headers turns the headers of package topic into headers of a Record.
+// Headers turns the headers of package topic into headers of a Record. Their values share one piece of memory.
 func Headers(hs []topic.Header) []Header {
+	size := 0
+	for _, h := range hs {
+		size += len(h.Value)
+	}
+	values := make([]byte, 0, size)
 	out := make([]Header, len(hs))
 	for i, h := range hs {
-		out[i] = Header{Key: h.Key, Value: []byte(h.Value)}
+		from := len(values)
+		values = append(values, h.Value...)
+		out[i] = Header{Key: h.Key, Value: values[from:len(values):len(values)]}
 	}
 	return out
 }

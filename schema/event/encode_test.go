@@ -1,0 +1,71 @@
+package event_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/object"
+)
+
+// FuzzEncodeIsThatOfTheStandardLibrary proves that what is written by hand are the same bytes.
+func FuzzEncodeIsThatOfTheStandardLibrary(f *testing.F) {
+	f.Add("e1", "acme", "CUSTOMER", "c1", "", "Viewed", "", int64(0), true, uint8(0))
+	f.Add("", "a\"b", "USER", "", "x\\y", "<b>&</b>", "tab\tline\nnul\x00", int64(1772366400123), false, uint8(1))
+	f.Add("\xff", "é", "📖", "\u2028", "\u2029", "\u202a\x7f", "\xe2\x80", int64(-1), true, uint8(3))
+	f.Fuzz(func(t *testing.T, id, workspace, kind, objectID, externalID, name, text string, ms int64, resolved bool, related uint8) {
+		s := event.Submission{
+			ID: id, Workspace: workspace, Type: object.Type(kind), ObjectID: objectID, ExternalID: externalID,
+			Name: name, Description: text, Icon: externalID, Source: text, ReceivedAt: event.TimeOf(noon()), Resolved: resolved,
+		}
+		if ms != 0 {
+			s.OccurredAt = event.TimeOf(time.UnixMilli(ms % (1 << 47)))
+		}
+		for range related % 4 {
+			s.Related = append(s.Related, object.Lookup{Type: object.Type(kind), ID: id, ExternalID: text})
+		}
+		got, err := s.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Version = event.RecordVersion
+		want, err := json.Marshal(&s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("record (-standard library +by hand):\n%s", diff)
+		}
+	})
+}
+
+// TestEncodeWritesEveryMember fails when a member is added to Submission and not to Encode.
+func TestEncodeWritesEveryMember(t *testing.T) {
+	t.Parallel()
+	s := submission()
+	s.Version, s.ExternalID, s.Source, s.Resolved = event.RecordVersion, "195959", "crm", true
+	s.OccurredAt, s.Payload = event.TimeOf(noon()), json.RawMessage(`{"a":1}`)
+	value, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := json.Marshal(&s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(value)); diff != "" {
+		t.Errorf("record (-standard library +by hand):\n%s", diff)
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(value, &members); err != nil {
+		t.Fatal(err)
+	}
+	// A member that is left out where it is empty would not be missed above if the example lacked it.
+	if n := reflect.TypeFor[event.Submission]().NumField(); len(members) != n {
+		t.Errorf("%d members were written, the submission has %d", len(members), n)
+	}
+}
