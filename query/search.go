@@ -90,18 +90,18 @@ func (q searchQuery) windows(now time.Time) []window {
 }
 
 // find reads a page, and the cursor of the next one if there may be one. It goes back through the windows until the page
-// is full. Where the first windows have taken all the time that a read may take, or a later one is too much to read,
-// the page is a short one and its cursor goes on where it ended: who asks on comes to the end, however much there is.
+// is full. Where the first windows have taken half the time that a read may take, or a later one is too much to read, the
+// page is a short one and its cursor goes on where it ended: who asks on comes to the end, however much there is.
 func (q searchQuery) find(ctx context.Context, b *backend, now time.Time) ([]timelineRow, *cursor, error) {
 	var rows []timelineRow
 	windows := q.windows(now)
 	for i, w := range windows {
-		left := *b
-		left.limits.Time = max(b.limits.Time-time.Since(now), 0)
-		if i > 0 && left.limits.Time < time.Second {
+		took := time.Since(now)
+		if i > 0 && took > b.limits.Time/2 {
 			return rows, endOf(windows[i-1]), nil
 		}
-		left.limits.Time = max(left.limits.Time, time.Second)
+		left := *b
+		left.limits.Time -= took
 		more, err := collect(ctx, &left, q.statement(w, q.limit+1-len(rows)), (*timelineRow).fields)
 		if i > 0 && isTooBroad(err) {
 			return rows, endOf(windows[i-1]), nil

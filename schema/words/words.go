@@ -92,42 +92,22 @@ func fold(text string) string {
 // split cuts a folded text into its words.
 func split(text string) []string {
 	var all []string
-	start := -1 // of the word that is open
-	end := func(at int) {
-		if start >= 0 {
-			all = append(all, text[start:at])
-		}
-		start = -1
-	}
+	start := -1    // of the word that is open
+	alone := false // the open word takes no further letter
 	for i, r := range text {
-		switch classOf(r) {
-		case none:
-			end(i)
-		case single:
-			end(i)
-			start = i
-			continue
-		case mark:
-			if start < 0 {
-				start = i
-			}
-		case letter:
-			if start >= 0 && alone(text[start:]) {
-				end(i)
-			}
-			if start < 0 {
-				start = i
-			}
+		class := classOf(r)
+		if start >= 0 && (class == none || class == single || class == letter && alone) {
+			all = append(all, text[start:i])
+			start = -1
+		}
+		if start < 0 && class != none {
+			start, alone = i, class == single
 		}
 	}
-	end(len(text))
+	if start >= 0 {
+		all = append(all, text[start:])
+	}
 	return unique(all)
-}
-
-// alone reports whether the word that a text begins with takes no further letter.
-func alone(text string) bool {
-	first, _ := utf8.DecodeRuneInString(text)
-	return classOf(first) == single
 }
 
 // class is what a character is to a word.
