@@ -47,7 +47,10 @@ type Access struct {
 	metrics  *metrics
 	now      func() time.Time
 	topic    string
-	writing  lock
+	// partition is the topic's only one.
+	partition stream.TopicPartition
+	known     *known
+	writing   lock
 }
 
 // storeVersion is the version of the form of the store. A store of another one is rebuilt from the log.
@@ -63,8 +66,9 @@ func Open(ctx context.Context, cfg Config, deps Deps) (*Access, error) {
 	}
 	a := &Access{
 		kafka: deps.Kafka, producer: deps.Producer, log: deps.Log, metrics: newMetrics(deps.Reg), now: deps.Now,
-		topic: deps.Kafka.Topic(topic.Workspaces), writing: newLock(),
+		topic: deps.Kafka.Topic(topic.Workspaces), known: newKnown(), writing: newLock(),
 	}
+	a.partition = stream.TopicPartition{Topic: a.topic}
 	if a.now == nil {
 		a.now = time.Now
 	}

@@ -121,7 +121,7 @@ func (a *Access) authenticate(r *http.Request) (Principal, error) {
 	if err := a.view.Ready(); err != nil {
 		return Principal{}, problem.Busy("The API keys are not loaded yet.", retryAfter).WithCause(err)
 	}
-	key, found, err := a.byHash(hash)
+	h, found, err := a.holder(hash)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -129,17 +129,11 @@ func (a *Access) authenticate(r *http.Request) (Principal, error) {
 	if !found {
 		return Principal{}, a.refuse("unknown_key", problem.NoKey("The API key is unknown."))
 	}
+	key := h.key
 	if key.Expired(a.now()) {
 		return Principal{}, a.refuse("expired_key", problem.NoKey("The API key has expired."))
 	}
-	ws, found, err := a.Workspace(key.Workspace)
-	if err != nil {
-		return Principal{}, err
-	}
-	if !found {
-		return Principal{}, a.refuse("unknown_key", problem.NoKey("The API key is unknown."))
-	}
-	if ws.Status != workspace.Active {
+	if h.workspace.Status != workspace.Active {
 		return Principal{}, a.refuse("suspended", problem.New(problem.WorkspaceSuspended, ""))
 	}
 	return Principal{Workspace: key.Workspace, KeyID: key.ID, Scopes: key.Scopes, RateLimit: key.RateLimit}, nil
