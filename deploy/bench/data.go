@@ -17,7 +17,9 @@ const (
 )
 
 // scopes are those of the key that posts.
-func scopes() []workspace.Scope { return []workspace.Scope{workspace.EventsWrite, workspace.ObjectsWrite} }
+func scopes() []workspace.Scope {
+	return []workspace.Scope{workspace.EventsWrite, workspace.ObjectsWrite}
+}
 
 // wordsOf are the words of descriptions: text that compresses as people's text does, not as one repeated line.
 func wordsOf() []string {

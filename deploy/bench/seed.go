@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"time"
-
 )
 
 // seed makes the workspace, a key, and the objects, once the edge is ready. It returns the key.
