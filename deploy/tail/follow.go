@@ -20,8 +20,7 @@ import (
 type pace struct {
 	// poll is the pause between two looks at what is new.
 	poll time.Duration
-	// sweep is the pause between two looks back as far as an event may be late. It is longer where a look takes long:
-	// sweepShare times as long as it took.
+	// sweep is the least pause between two looks back as far as an event may be late.
 	sweep time.Duration
 	// first is the number of rows asked for to see whether there is anything new, page that of what follows.
 	first, page int
@@ -30,7 +29,10 @@ type pace struct {
 	held int
 }
 
-const sweepShare = 10
+// untilSweep is the pause after a look back. One that takes long is followed by twice as long without, so that a busy
+// server spends a third of the time on them at most; not by more, because an event that came in behind waits for the
+// next one.
+func (p pace) untilSweep(took time.Duration) time.Duration { return max(p.sweep, 2*took) }
 
 func standardPace() pace {
 	return pace{poll: 500 * time.Millisecond, sweep: 5 * time.Second, first: 50, page: 500, held: 10_000}

@@ -61,7 +61,7 @@ func (f *follower) follow(ctx context.Context, deps Deps) error {
 		}
 		if sweep && err == nil {
 			now := time.Now()
-			next = now.Add(max(f.pace.sweep, sweepShare*now.Sub(began)))
+			next = now.Add(f.pace.untilSweep(now.Sub(began)))
 		}
 	}
 }

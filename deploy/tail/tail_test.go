@@ -59,6 +59,18 @@ func TestNewsArePrintedOnceAndInOrder(t *testing.T) {
 	wantPrinted(t, "too late", look(true), nil)
 }
 
+func TestASlowLookBackDoesNotPutTheNextOneOffForLong(t *testing.T) {
+	t.Parallel()
+	p := standardPace()
+	for took, want := range map[time.Duration]time.Duration{
+		0: 5 * time.Second, 2 * time.Second: 5 * time.Second, 6 * time.Second: 12 * time.Second,
+	} {
+		if got := p.untilSweep(took); got != want {
+			t.Errorf("after one of %s the next is due in %s, want %s", took, got, want)
+		}
+	}
+}
+
 func TestMoreThanCanBeHeldIsPrintedInOrder(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
