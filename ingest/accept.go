@@ -123,7 +123,7 @@ func (s *Service) submissionRecord(sub *event.Submission) (*stream.Record, error
 		return nil, err
 	}
 	return &stream.Record{
-		Topic: s.topic(topic.Submissions), Key: s.submissionKey(sub), Value: value, Timestamp: sub.ReceivedAt.Time,
+		Topic: s.submissions, Key: s.submissionKey(sub), Value: value, Timestamp: sub.ReceivedAt.Time,
 		Headers: stream.Headers(topic.Envelope{
 			ID: sub.ID, Type: topic.TypeSubmission, Workspace: sub.Workspace, Time: sub.ReceivedAt.Time,
 		}.Headers()),

@@ -107,22 +107,27 @@ func (s *Service) appendAll(ctx context.Context, b *batch, subs []*event.Submiss
 		}
 		records, of = append(records, record), append(of, i)
 	}
+	linked, pending, failed := 0, 0, 0
 	for n, result := range s.producer.ProduceEach(ctx, records) {
 		i := of[n]
 		sub := subs[i]
 		if result.Err != nil {
-			s.metrics.events.WithLabelValues("unavailable").Inc()
+			failed++
 			b.results[i].refuse(problem.From(unavailable(result.Err)))
 			continue
 		}
 		b.results[i].Status, b.results[i].ID = http.StatusOK, sub.ID
-		outcome := "linked"
-		if !sub.Resolved {
-			b.results[i].Status, outcome = http.StatusAccepted, "pending"
+		if sub.Resolved {
+			linked++
+		} else {
+			b.results[i].Status = http.StatusAccepted
+			pending++
 		}
-		s.metrics.events.WithLabelValues(outcome).Inc()
 		b.where.Add(position.Entry{
 			Topic: topic.Submissions, Partition: result.Offset.Partition, Offset: result.Offset.Offset, Pending: !sub.Resolved,
 		})
 	}
+	s.metrics.count("linked", linked)
+	s.metrics.count("pending", pending)
+	s.metrics.count("unavailable", failed)
 }

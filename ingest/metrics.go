@@ -33,3 +33,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 	}
 }
+
+// count counts events of one outcome. Those of a batch are counted together: looking the counter up takes longer than
+// adding to it.
+func (m *metrics) count(outcome string, n int) {
+	if n > 0 {
+		m.events.WithLabelValues(outcome).Add(float64(n))
+	}
+}

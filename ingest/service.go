@@ -37,16 +37,18 @@ type Deps struct {
 
 // Service is the edge.
 type Service struct {
-	cfg      Config
-	kafka    stream.Config
-	producer *stream.Producer
-	registry *registry.Registry
-	access   *access.Access
-	master   *seal.Master
-	log      *slog.Logger
-	metrics  *metrics
-	now      func() time.Time
-	slots    chan struct{}
+	cfg   Config
+	kafka stream.Config
+	// submissions is the full name of the topic that most requests write to.
+	submissions string
+	producer    *stream.Producer
+	registry    *registry.Registry
+	access      *access.Access
+	master      *seal.Master
+	log         *slog.Logger
+	metrics     *metrics
+	now         func() time.Time
+	slots       chan struct{}
 	// bodies counts the bytes that bodies hold.
 	bodies   *semaphore.Weighted
 	lookups  *turnstile
@@ -67,7 +69,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, errors.New("configure ingest: producer, registry, access and master key are needed")
 	}
 	s := &Service{
-		cfg: cfg, kafka: deps.Kafka, producer: deps.Producer, registry: deps.Registry, access: deps.Access,
+		cfg: cfg, kafka: deps.Kafka, submissions: deps.Kafka.Topic(topic.Submissions), producer: deps.Producer, registry: deps.Registry, access: deps.Access,
 		master: deps.Master, log: deps.Log, metrics: newMetrics(deps.Reg), now: deps.Now,
 		slots: make(chan struct{}, cfg.MaxInFlight), bodies: semaphore.NewWeighted(cfg.MaxBodyBytes), lookups: &turnstile{},
 		locks: newLocks(), refusals: make(chan *stream.Record, cfg.RefusalBuffer),

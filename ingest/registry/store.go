@@ -27,7 +27,18 @@ const (
 const timeBytes = 8
 
 func storeKey(space byte, parts ...string) []byte {
-	return append([]byte{space}, strings.Join(parts, "\x00")...)
+	size := len(parts)
+	for _, p := range parts {
+		size += len(p)
+	}
+	key := append(make([]byte, 0, size), space)
+	for i, p := range parts {
+		if i > 0 {
+			key = append(key, 0)
+		}
+		key = append(key, p...)
+	}
+	return key
 }
 
 func objectKey(workspace string, ref object.Ref) []byte {

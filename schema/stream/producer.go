@@ -84,6 +84,13 @@ func newProducerMetrics(reg prometheus.Registerer, b *backlog) *producerMetrics 
 	}
 }
 
+// count counts records of one call, so that a batch does not look its counter up for each of them.
+func (m *producerMetrics) count(outcome string, n int) {
+	if n > 0 {
+		m.records.WithLabelValues(outcome).Add(float64(n))
+	}
+}
+
 // NewProducer opens a Producer. One of them serves a whole process.
 func NewProducer(cfg Config, pc ProducerConfig, deps Deps) (*Producer, error) {
 	pc = pc.withDefaults()
@@ -189,6 +196,7 @@ func (p *Producer) send(ctx context.Context, recs []*Record, results []Result, o
 		}
 		return results[i].Err == nil
 	})
+	settled := make([]sync.Once, len(recs))
 	for i, r := range recs {
 		if lanes[i] == nil {
 			if results[i].Err == nil {
@@ -199,9 +207,8 @@ func (p *Producer) send(ctx context.Context, recs []*Record, results []Result, o
 		// Until an outcome comes, a result stands for a record whose fate is unknown.
 		results[i].Err = ErrUnavailable
 		pending++
-		var once sync.Once
 		p.client.TryProduce(ctx, r, func(r *Record, err error) {
-			once.Do(func() {
+			settled[i].Do(func() {
 				err = refusal(classifyProduce(err))
 				p.backlog.settle(lanes[i], err)
 				outcomes <- outcome{i, Result{Offset: Offset{TopicPartition{r.Topic, r.Partition}, r.Offset}, Err: err}}
@@ -235,16 +242,18 @@ func (p *Producer) abandon(ctx context.Context, recs []*Record, results []Result
 }
 
 func (p *Producer) count(results []Result) {
+	acknowledged, refused := 0, 0
 	for _, r := range results {
 		switch {
 		case r.Err == nil:
-			p.metrics.records.WithLabelValues("acknowledged").Inc()
+			acknowledged++
 		case isRefused(r.Err):
-			p.metrics.records.WithLabelValues("refused").Inc()
-		default:
-			p.metrics.records.WithLabelValues("unknown").Inc()
+			refused++
 		}
 	}
+	p.metrics.count("acknowledged", acknowledged)
+	p.metrics.count("refused", refused)
+	p.metrics.count("unknown", len(results)-acknowledged-refused)
 }
 
 // Ping asks a broker for an answer: a readiness check.

@@ -10,14 +10,18 @@ import (
 // another key. By custom the parts are workspace, type, id. Ids in keys are pseudonymous: they stay in the log for
 // ever and must not be e-mail addresses or names.
 func Key(parts ...string) []byte {
-	var b strings.Builder
+	size := len(parts)
+	for _, p := range parts {
+		size += len(p)
+	}
+	b := make([]byte, 0, size)
 	for i, p := range parts {
 		if i > 0 {
-			b.WriteByte('/')
+			b = append(b, '/')
 		}
-		b.WriteString(url.PathEscape(p))
+		b = append(b, url.PathEscape(p)...)
 	}
-	return []byte(b.String())
+	return b
 }
 
 // ParseKey takes a key apart again. It refuses a key that Key would not have made.

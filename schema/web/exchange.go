@@ -27,6 +27,8 @@ type exchangeKey struct{}
 // exchange is what is known of a request beside the request itself.
 type exchange struct {
 	route string
+	// end is how it ended, for the log.
+	end outcome
 
 	mu    sync.Mutex
 	attrs []slog.Attr
@@ -56,44 +58,38 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 	id := requestID(req.Header.Get(RequestIDHeader))
 	x := &exchange{route: unmatched}
-	ctx := problem.WithRequestID(context.WithValue(req.Context(), exchangeKey{}, x), id)
-	req = req.WithContext(ctx)
+	req = req.WithContext(problem.WithRequestID(context.WithValue(req.Context(), exchangeKey{}, x), id))
 	rec := &recorder{ResponseWriter: w}
 	rec.Header().Set(RequestIDHeader, id)
-
-	o := &outcome{}
-	req = req.WithContext(context.WithValue(req.Context(), outcomeKey{}, o))
 	defer func() {
-		r.finish(req, x, rec, o, time.Since(start))
-		if o.abort {
+		r.finish(req, x, rec, time.Since(start))
+		if x.end.abort {
 			panic(http.ErrAbortHandler)
 		}
 	}()
 	r.mux.ServeHTTP(rec, req)
 }
 
-// outcome is how a request ended, for the log.
+// outcome is how a request ended.
 type outcome struct {
 	err   error
 	stack []byte
 	abort bool
 }
 
-type outcomeKey struct{}
-
 // adapt makes an http.Handler of a route's handler. The template is empty for
 // requests that match no route: their paths must not become label values.
 func (r *Router) adapt(template string, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		x, _ := req.Context().Value(exchangeKey{}).(*exchange)
-		o, _ := req.Context().Value(outcomeKey{}).(*outcome)
 		rec, isRecorder := w.(*recorder)
-		if x == nil || o == nil || !isRecorder {
+		if x == nil || !isRecorder {
 			panic("web: a route was reached around its router")
 		}
 		if template != "" {
 			x.route = template
 		}
+		o := &x.end
 		err := guard(h, rec, req, o)
 		if err == nil {
 			return
@@ -137,14 +133,15 @@ func clientGone(req *http.Request, err error) bool {
 
 // finish logs the request's line and counts it. The client's address and the
 // path are left out: they are personal, and the request id finds a request.
-func (r *Router) finish(req *http.Request, x *exchange, rec *recorder, o *outcome, took time.Duration) {
-	status := rec.status
+func (r *Router) finish(req *http.Request, x *exchange, rec *recorder, took time.Duration) {
+	o, status := x.end, rec.status
 	if status == 0 {
 		status = http.StatusOK // net/http writes it when the handler wrote nothing
 	}
 	r.metrics.observe(x.route, req.Method, status, took)
 
-	attrs := []slog.Attr{
+	const most = 12 // of this line, with what handlers add
+	attrs := append(make([]slog.Attr, 0, most),
 		slog.String("request_id", RequestID(req.Context())),
 		slog.String("method", req.Method),
 		slog.String("route", x.route),
@@ -152,7 +149,7 @@ func (r *Router) finish(req *http.Request, x *exchange, rec *recorder, o *outcom
 		slog.Int64("bytes_in", max(req.ContentLength, 0)),
 		slog.Int64("bytes_out", rec.bytes),
 		slog.Float64("duration_seconds", took.Seconds()),
-	}
+	)
 	x.mu.Lock()
 	attrs = append(attrs, x.attrs...)
 	x.mu.Unlock()

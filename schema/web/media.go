@@ -25,6 +25,10 @@ func MediaType(r *http.Request, supported ...string) (string, error) {
 	if header == "" {
 		return supported[0], nil
 	}
+	// Most clients send just this.
+	if slices.Contains(supported, header) {
+		return header, nil
+	}
 	media, params, err := mime.ParseMediaType(header)
 	if err != nil {
 		return "", unsupported("The Content-Type cannot be read", supported)

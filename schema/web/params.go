@@ -29,6 +29,9 @@ type Params struct {
 
 // Query starts reading the query parameters of a request.
 func Query(r *http.Request) *Params {
+	if r.URL.RawQuery == "" {
+		return &Params{}
+	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	p := &Params{values: values}
 	if err != nil {
