@@ -110,15 +110,26 @@ func (w *writer) string(s string) {
 
 // plain says whether encoding/json writes a string as it is, between quotes.
 func plain(s string) bool {
+	// A bit for each ASCII character that is escaped: control characters, the quote, &, <, > and the backslash.
+	const (
+		low  uint64 = 1<<' ' - 1 | 1<<'"' | 1<<'&' | 1<<'<' | 1<<'>'
+		high uint64 = 1 << ('\\' - 64)
+	)
 	ascii := true
 	for i := range len(s) {
 		switch c := s[i]; {
-		case c < ' ', c == '"', c == '\\', c == '<', c == '>', c == '&':
-			return false
-		case c >= utf8.RuneSelf:
+		case c < 64:
+			if low>>c&1 != 0 {
+				return false
+			}
+		case c < utf8.RuneSelf:
+			if high>>(c-64)&1 != 0 {
+				return false
+			}
+		default:
 			ascii = false
 		}
 	}
 	// Two separators are ends of lines in JavaScript, and so are escaped.
-	return ascii || utf8.ValidString(s) && !strings.ContainsAny(s, "\u2028\u2029")
+	return ascii || utf8.ValidString(s) && !strings.Contains(s, "\u2028") && !strings.Contains(s, "\u2029")
 }

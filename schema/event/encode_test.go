@@ -69,3 +69,20 @@ func TestEncodeWritesEveryMember(t *testing.T) {
 		t.Errorf("%d members were written, the submission has %d", len(members), n)
 	}
 }
+
+func TestTimesAreWrittenAsTheirFormatSays(t *testing.T) {
+	t.Parallel()
+	for _, at := range []time.Time{
+		time.UnixMilli(0), time.UnixMilli(-1), noon(), noon().In(time.FixedZone("", -5*3600)), noon().Add(999 * time.Millisecond),
+		time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999_000_000, time.UTC),
+		time.Date(7, 2, 3, 4, 5, 6, 7_000_000, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
+	} {
+		got, err := event.Time{Time: at}.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := at.UTC().Format(`"2006-01-02T15:04:05.000Z07:00"`); string(got) != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

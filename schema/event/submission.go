@@ -62,6 +62,10 @@ func (s *Submission) Validate(now time.Time) []object.Violation {
 		v = append(v, object.Violation{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
 	atMost := func(pointer, s string, limit int) {
+		// No text has more code points than bytes.
+		if len(s) <= limit {
+			return
+		}
 		if n := utf8.RuneCountInString(s); n > limit {
 			add(pointer, "has %d code points; at most %d are allowed", n, limit)
 		}
@@ -88,8 +92,11 @@ func (s *Submission) Validate(now time.Time) []object.Violation {
 		}
 	}
 	v = append(v, object.ValidateLookups("/relatedObjects", s.Related, MaxRelatedObjects)...)
-	if d := object.Depth(s.Payload); d > object.MaxPayloadDepth {
-		add("/payload", "is nested %d levels deep; at most %d are allowed", d, object.MaxPayloadDepth)
+	// Each level takes a byte at both of its ends.
+	if len(s.Payload) > 2*object.MaxPayloadDepth {
+		if d := object.Depth(s.Payload); d > object.MaxPayloadDepth {
+			add("/payload", "is nested %d levels deep; at most %d are allowed", d, object.MaxPayloadDepth)
+		}
 	}
 	return v
 }
