@@ -88,6 +88,7 @@ func killed(t *testing.T, kills, events int, vars ...string) {
 	const key = "a-key-that-clients-know"
 	vars = append(vars, "THROUGHLINE_API_KEY="+key, "THROUGHLINE_LISTEN="+freePort(t))
 	a := dev(t, dir, vars...)
+	base := a.url // every start has it: clients know one address
 	for c := range customers {
 		must(t, http.StatusOK, http.MethodPut, fmt.Sprintf("%s/v1/objects/CUSTOMER/c%d", a.url, c), key, `{}`)
 	}
@@ -100,7 +101,7 @@ func killed(t *testing.T, kills, events int, vars ...string) {
 	for range cap(clients) {
 		go func() {
 			for n := range queue {
-				if err := untilAcknowledged(load, a.url, key, n, &repeated); err != nil {
+				if err := untilAcknowledged(load, base, key, n, &repeated); err != nil {
 					clients <- err
 					return
 				}

@@ -204,12 +204,13 @@ func (w *world) submit(subs ...event.Submission) {
 // settle waits until every submission is answered, forwarded ones too.
 func (w *world) settle() {
 	w.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	// A transaction takes a loaded broker half a second, and a killed member is missed for ten.
+	deadline := time.Now().Add(3 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !w.answered() {
 		if time.Now().After(deadline) {
-			w.t.Fatal("submissions are not answered within a minute")
+			w.t.Fatal("submissions are not answered within three minutes")
 		}
 		<-tick.C
 	}
