@@ -19,7 +19,6 @@ type load struct {
 	latencies []time.Duration
 }
 
-func (l load) perSecond() float64 { return float64(l.requests) / l.took.Seconds() }
 
 // quantile is the latency that a share q of requests did not exceed.
 func (l load) quantile(q float64) time.Duration {
