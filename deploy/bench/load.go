@@ -19,7 +19,6 @@ type load struct {
 	latencies []time.Duration
 }
 
-
 // quantile is the latency that a share q of requests did not exceed.
 func (l load) quantile(q float64) time.Duration {
 	if len(l.latencies) == 0 {
