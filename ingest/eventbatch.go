@@ -49,6 +49,7 @@ func (s *Service) postEvents(w http.ResponseWriter, r *http.Request) error {
 
 // resolveAll finds the primary objects of a batch. Whatever needs the view to have caught up shares one wait.
 func (s *Service) resolveAll(ctx context.Context, b *batch, subs []*event.Submission) {
+	locate := s.remembering()
 	unsure := make([]int, 0, len(subs))
 	for i, sub := range subs {
 		switch {
@@ -59,7 +60,7 @@ func (s *Service) resolveAll(ctx context.Context, b *batch, subs []*event.Submis
 			unsure = append(unsure, i)
 			continue
 		}
-		id, err := s.registry.LocateLocal(sub.Workspace, lookup(sub))
+		id, err := locate(sub)
 		if errors.Is(err, registry.ErrNotFound) {
 			// It may have been written a moment ago.
 			unsure = append(unsure, i)
@@ -74,9 +75,25 @@ func (s *Service) resolveAll(ctx context.Context, b *batch, subs []*event.Submis
 	for _, i := range unsure {
 		id, err := "", behind
 		if err == nil {
-			id, err = s.registry.LocateLocal(subs[i].Workspace, lookup(subs[i]))
+			id, err = locate(subs[i])
 		}
 		s.resolveItem(b, subs, i, id, err)
+	}
+}
+
+// remembering returns a look-up on the view as it is that asks once for each object: a batch is often about few, or sorted
+// by them. What it does not find it asks for again.
+func (s *Service) remembering() func(*event.Submission) (string, error) {
+	known := make(map[object.Lookup]string)
+	return func(sub *event.Submission) (string, error) {
+		if id, ok := known[lookup(sub)]; ok {
+			return id, nil
+		}
+		id, err := s.registry.LocateLocal(sub.Workspace, lookup(sub))
+		if err == nil {
+			known[lookup(sub)] = id
+		}
+		return id, err
 	}
 }
 

@@ -62,7 +62,10 @@ func Serve(ctx context.Context, text string, stdin io.Reader, stdout io.Writer) 
 		cancel()
 	}()
 	// As in production: one line a request goes to stderr, which the parent keeps in a file.
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	log, err := run.NewLogger(os.Stderr, run.LogConfig{Format: "json"})
+	if err != nil {
+		return err
+	}
 	switch s.Role {
 	case roleEdge:
 		return serveEdge(ctx, s, log, stdout)

@@ -1,11 +1,11 @@
 package run
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"time"
 )
 
 // LogConfig says how a process logs. The tags are kong's.
@@ -39,12 +39,12 @@ func NewLogger(w io.Writer, c LogConfig) (*slog.Logger, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: utc}
+	options := &slog.HandlerOptions{Level: level}
 	text := c.Format == "text" || (c.Format != "json" && Terminal(w))
 	if text {
-		return slog.New(slog.NewTextHandler(w, options)), nil
+		return slog.New(utc{slog.NewTextHandler(w, options)}), nil
 	}
-	return slog.New(slog.NewJSONHandler(w, options)), nil
+	return slog.New(utc{slog.NewJSONHandler(w, options)}), nil
 }
 
 func (c LogConfig) level() (slog.Level, error) {
@@ -58,12 +58,20 @@ func (c LogConfig) level() (slog.Level, error) {
 	return level, nil
 }
 
-func utc(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
-		return slog.String(slog.TimeKey, a.Value.Time().UTC().Format(time.RFC3339Nano))
-	}
-	return a
+// utc writes times in UTC. Replacing the attribute would do so as well, and make every other attribute slower to write.
+type utc struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (u utc) Handle(ctx context.Context, r slog.Record) error {
+	r.Time = r.Time.UTC()
+	return u.Handler.Handle(ctx, r)
 }
+
+// WithAttrs implements slog.Handler.
+func (u utc) WithAttrs(attrs []slog.Attr) slog.Handler { return utc{u.Handler.WithAttrs(attrs)} }
+
+// WithGroup implements slog.Handler.
+func (u utc) WithGroup(name string) slog.Handler { return utc{u.Handler.WithGroup(name)} }
 
 // Terminal reports whether a person is likely to read what is written to w.
 func Terminal(w io.Writer) bool {

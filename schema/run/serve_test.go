@@ -246,3 +246,26 @@ func TestLoggerFormatsAndLevels(t *testing.T) {
 		}
 	}
 }
+
+func TestLoggerWritesTimesInUTC(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"json", "text"} {
+		var out bytes.Buffer
+		log, err := run.NewLogger(&out, run.LogConfig{Format: format})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := slog.NewRecord(time.Date(2026, 1, 31, 12, 0, 0, 0, time.FixedZone("", 5*3600)), slog.LevelInfo, "shown", 0)
+		for name, h := range map[string]slog.Handler{
+			"plain": log.Handler(), "with attributes": log.With("a", 1).Handler(), "in a group": log.WithGroup("g").Handler(),
+		} {
+			out.Reset()
+			if err := h.Handle(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(out.String(), "2026-01-31T07:00:00") || !strings.Contains(out.String(), "Z") {
+				t.Errorf("%s, %s: %s", format, name, out.String())
+			}
+		}
+	}
+}
