@@ -250,6 +250,11 @@ func CommitInitialOffsets(ctx context.Context, cfg Config, deps Deps, group stri
 func fetchCommitted(ctx context.Context, admin *kadm.Client, group string) (kadm.OffsetResponses, error) {
 	for tries := 1; ; tries++ {
 		committed, err := admin.FetchOffsets(kadm.RequireStable(ctx), group)
+		if err == nil {
+			// A partition whose offset is still in a killed predecessor's transaction answers with an error and no offset.
+			// Taken for one without an offset, it would be set back to the start of the log.
+			err = committed.Error()
+		}
 		switch {
 		case err == nil:
 			return committed, nil
