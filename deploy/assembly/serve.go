@@ -19,6 +19,7 @@ type Stop struct {
 // fails. Then front drains while back still runs, and only after that back stops: a request in flight must find the
 // views and consumers that it waits for.
 func Serve(ctx context.Context, log *slog.Logger, stop Stop, front, back []run.Service) error {
+	defer raiseHeapFloor()()
 	frontCtx, stopFront := context.WithCancel(ctx)
 	defer stopFront()
 	backCtx, stopBack := context.WithCancel(context.WithoutCancel(ctx))

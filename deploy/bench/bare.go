@@ -45,7 +45,10 @@ func serveBare(ctx context.Context, s spec, log *slog.Logger, stdout io.Writer) 
 		}
 		// Keys spread the records over the partitions as the objects of events do.
 		key := strconv.AppendInt(nil, count.Add(1), 10)
-		if err := client.ProduceSync(r.Context(), &kgo.Record{Topic: name, Key: key, Value: body}).FirstErr(); err != nil {
+		// ProduceSync would cut the linger short.
+		acknowledged := make(chan error, 1)
+		client.Produce(r.Context(), &kgo.Record{Topic: name, Key: key, Value: body}, func(_ *kgo.Record, err error) { acknowledged <- err })
+		if err := <-acknowledged; err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

@@ -46,6 +46,9 @@ func Run(ctx context.Context, cfg Config, out, progress io.Writer, log *slog.Log
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
+	if len(cfg.Sweep) > 0 {
+		return b.sweep(ctx, out)
+	}
 	report, err := b.measure(ctx)
 	if err != nil {
 		return err
@@ -71,10 +74,10 @@ func (b *bench) prepare(ctx context.Context) error {
 	prefix := fmt.Sprintf("bench-%d", time.Now().UnixMilli())
 	b.kafka = stream.Config{Brokers: brokers, ClientID: "bench", Prefix: prefix}
 	deps := stream.Deps{Log: b.log}
-	if _, err := assembly.Topics(ctx, b.kafka, deps, partitions, 1); err != nil {
+	if _, err := assembly.Topics(ctx, b.kafka, deps, b.cfg.partitions(), 1); err != nil {
 		return err
 	}
-	limits := []topic.Spec{{Name: bareTopic, Partitions: partitions}, {Name: directTopic, Partitions: partitions}}
+	limits := []topic.Spec{{Name: bareTopic, Partitions: b.cfg.partitions()}, {Name: directTopic, Partitions: b.cfg.partitions()}}
 	if _, err := stream.EnsureTopics(ctx, b.kafka, deps, limits, 1); err != nil {
 		return err
 	}
@@ -82,13 +85,12 @@ func (b *bench) prepare(ctx context.Context) error {
 		to   **child
 		role string
 	}{{&b.edge, roleEdge}, {&b.bare, roleBare}, {&b.direct, roleDirect}} {
-		started, err := start(ctx, b.dir, spec{
+		started, err := b.start(ctx, spec{
 			Role: c.role, Brokers: brokers, Prefix: prefix, Dir: filepath.Join(b.dir, c.role), Linger: b.cfg.Linger, Link: b.cfg.Link,
 		})
 		if err != nil {
 			return err
 		}
-		b.opened.Add(started.stop)
 		*c.to = started
 	}
 	if b.key, err = b.seed(ctx); err != nil {
@@ -98,6 +100,16 @@ func (b *bench) prepare(ctx context.Context) error {
 	b.toBare = singleRequests(b.bare.Addr, b.key, b.cfg.Lookup)
 	b.batchesToEdge = batchRequests(b.edge.Addr, b.key, b.cfg.Lookup, b.cfg.Batch)
 	return nil
+}
+
+// start starts a server and notes that it has to be stopped.
+func (b *bench) start(ctx context.Context, s spec) (*child, error) {
+	c, err := start(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	b.opened.Add(c.stop)
+	return c, nil
 }
 
 // brokers are those that are configured, or of a broker that is started.

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"time"
 )
 
@@ -30,8 +29,8 @@ type child struct {
 	log   string
 }
 
-// start starts a server and returns when it listens. Its log is a file in dir.
-func start(ctx context.Context, dir string, s spec) (*child, error) {
+// start starts a server and returns when it listens. Its log is a file beside its folder.
+func start(ctx context.Context, s spec) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -40,7 +39,7 @@ func start(ctx context.Context, dir string, s spec) (*child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write spec of server: %w", err)
 	}
-	c := &child{role: s.Role, log: filepath.Join(dir, s.Role+".log")}
+	c := &child{role: s.Role, log: s.Dir + ".log"}
 	log, err := os.Create(c.log)
 	if err != nil {
 		return nil, fmt.Errorf("create log of server: %w", err)

@@ -6,29 +6,28 @@ import (
 	"time"
 
 	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/topic"
 )
 
 // Config says what is measured, and for how long. The tags are kong's.
 type Config struct {
-	Rounds  int           `name:"rounds" default:"5" help:"Rounds; in each, every server is measured once."`
-	Time    time.Duration `name:"time" default:"4s" help:"Time of one measurement."`
-	Warmup  time.Duration `name:"warmup" default:"3s" help:"Time for which every server is used before the first round."`
-	Clients int           `name:"clients" default:"128" help:"Connections that post single events."`
-	Rate    int           `name:"rate" default:"0" help:"Events a second of the measurement of latency; 0 is half of what the edge took."`
-	Batch   int           `name:"batch" default:"1000" help:"Events in a batch."`
-	Senders int           `name:"senders" default:"4" help:"Connections that post batches."`
-	Lookup  string        `name:"lookup" default:"objectId" enum:"objectId,externalId" help:"How events name their object."`
-	Linger  time.Duration `name:"linger" default:"0" help:"How long producers wait for more records, those of the bare handler too."`
-	Link    bool          `name:"link" help:"Run the linker in the edge's process, as throughline ingest does."`
-	Kafka   string        `name:"kafka" default:"apache" enum:"apache,embedded" help:"Which broker to start where KAFKA_BROKERS names none."`
-	Brokers []string      `name:"brokers" env:"KAFKA_BROKERS" placeholder:"HOST:PORT" help:"Brokers to use instead of one that is started."`
-	Only    string        `name:"only" default:"all" enum:"all,singles,batches" help:"Measure these alone."`
-	JSON    string        `name:"json" placeholder:"FILE" help:"Write every figure of every round to this file."`
-	Profile string        `name:"profile" placeholder:"FOLDER" help:"Write profiles of the edge into this folder; that costs it some percent."`
+	Rounds  int             `name:"rounds" default:"5" help:"Rounds; in each, every server is measured once."`
+	Time    time.Duration   `name:"time" default:"4s" help:"Time of one measurement."`
+	Warmup  time.Duration   `name:"warmup" default:"3s" help:"Time for which every server is used before the first round."`
+	Clients int             `name:"clients" default:"128" help:"Connections that post single events."`
+	Rate    int             `name:"rate" default:"0" help:"Events a second of the measurement of latency; 0 is half of what the edge took."`
+	Batch   int             `name:"batch" default:"1000" help:"Events in a batch."`
+	Senders int             `name:"senders" default:"4" help:"Connections that post batches."`
+	Lookup  string          `name:"lookup" default:"objectId" enum:"objectId,externalId" help:"How events name their object."`
+	Linger  time.Duration   `name:"linger" default:"0" help:"How long producers wait for more records, those of the bare handler too."`
+	Sweep   []time.Duration `name:"sweep" placeholder:"TIME" help:"Compare single POSTs with these lingers, in turn, and measure nothing else."`
+	Link    bool            `name:"link" help:"Run the linker in the edge's process, as throughline ingest does."`
+	Kafka   string          `name:"kafka" default:"apache" enum:"apache,embedded" help:"Which broker to start where KAFKA_BROKERS names none."`
+	Brokers []string        `name:"brokers" env:"KAFKA_BROKERS" placeholder:"HOST:PORT" help:"Brokers to use instead of one that is started."`
+	Only    string          `name:"only" default:"all" enum:"all,singles,batches" help:"Measure these alone."`
+	JSON    string          `name:"json" placeholder:"FILE" help:"Write every figure of every round to this file."`
+	Profile string          `name:"profile" placeholder:"FOLDER" help:"Write profiles of the edge into this folder; that costs it some percent."`
 }
-
-// partitions is the number of an installation's default: more of them make smaller record batches.
-const partitions = 12
 
 // objects is how many objects the events are about.
 const objects = 1000
@@ -52,6 +51,14 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("rate, linger and warmup must not be negative"))
 	}
 	return errors.Join(errs...)
+}
+
+// partitions are as many as an installation has by default: more of them make smaller record batches.
+func (c Config) partitions() int {
+	if c.Kafka == "embedded" {
+		return topic.EmbeddedPartitions
+	}
+	return topic.DefaultPartitions
 }
 
 func (c Config) singles() bool { return c.Only != "batches" }

@@ -17,6 +17,8 @@ type Figures struct {
 	CPU        time.Duration `json:"cpuPerEvent"`
 	Mallocs    float64       `json:"mallocsPerEvent"`
 	AllocBytes float64       `json:"allocBytesPerEvent"`
+	// Resident is the most memory that the server has had so far, in bytes.
+	Resident uint64 `json:"resident"`
 }
 
 // Pair is ours beside the limit, measured one after the other.
@@ -104,6 +106,7 @@ func (c *child) using(ctx context.Context, work func() (events int, took time.Du
 		CPU:             time.Duration(float64(after.CPU-before.CPU) / n),
 		Mallocs:         float64(after.Mallocs-before.Mallocs) / n,
 		AllocBytes:      float64(after.AllocBytes-before.AllocBytes) / n,
+		Resident:        after.Resident,
 	}, nil
 }
 

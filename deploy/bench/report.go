@@ -97,6 +97,7 @@ func usage(line func(...string), pairs []Pair) {
 	line(row("  processor time an event, µs", "%.1f", pairs, func(f Figures) float64 { return 1000 * milliseconds(f.CPU) }, 0, nil)...)
 	line(row("  allocations an event", "%.1f", pairs, func(f Figures) float64 { return f.Mallocs }, 0, nil)...)
 	line(row("  bytes allocated an event", "%.0f", pairs, func(f Figures) float64 { return f.AllocBytes }, 0, nil)...)
+	line(row("  most memory so far, MiB", "%.0f", pairs, func(f Figures) float64 { return float64(f.Resident) / (1 << 20) }, 0, nil)...)
 }
 
 func perSecond(f Figures) float64          { return f.EventsPerSecond }

@@ -47,6 +47,8 @@ type Usage struct {
 	CPU        time.Duration `json:"cpu"`
 	Mallocs    uint64        `json:"mallocs"`
 	AllocBytes uint64        `json:"allocBytes"`
+	// Resident is the most memory that the process had at once, in bytes.
+	Resident uint64 `json:"resident"`
 }
 
 // Serve is one server under test, described by a spec in JSON. It ends with its standard input.
@@ -113,7 +115,10 @@ func answerUsage(w http.ResponseWriter, _ *http.Request) {
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	writeJSON(w, Usage{CPU: time.Duration(self.Utime.Nano() + self.Stime.Nano()), Mallocs: m.Mallocs, AllocBytes: m.TotalAlloc})
+	writeJSON(w, Usage{
+		CPU: time.Duration(self.Utime.Nano() + self.Stime.Nano()), Mallocs: m.Mallocs, AllocBytes: m.TotalAlloc,
+		Resident: uint64(self.Maxrss) << 10, // Linux counts in KiB
+	})
 }
 
 // answerProfile profiles the process for ?seconds=.
