@@ -86,7 +86,7 @@ func (b *bench) prepare(ctx context.Context) error {
 		role string
 	}{{&b.edge, roleEdge}, {&b.bare, roleBare}, {&b.direct, roleDirect}} {
 		started, err := b.start(ctx, spec{
-			Role: c.role, Brokers: brokers, Prefix: prefix, Dir: filepath.Join(b.dir, c.role), Linger: b.cfg.Linger, Link: b.cfg.Link,
+			Role: c.role, Brokers: brokers, Prefix: prefix, Dir: filepath.Join(b.dir, c.role), Linger: b.cfg.Linger, Link: b.cfg.Link, Log: b.cfg.Log,
 		})
 		if err != nil {
 			return err

@@ -22,6 +22,7 @@ type Config struct {
 	Linger  time.Duration   `name:"linger" default:"0" help:"How long producers wait for more records, those of the bare handler too."`
 	Sweep   []time.Duration `name:"sweep" placeholder:"TIME" help:"Compare single POSTs with these lingers, in turn, and measure nothing else."`
 	Link    bool            `name:"link" help:"Run the linker in the edge's process, as throughline ingest does."`
+	Log     string          `name:"log-level" default:"info" enum:"info,warn" help:"Least level of the edge's log, which has a line for each request at info."`
 	Kafka   string          `name:"kafka" default:"apache" enum:"apache,embedded" help:"Which broker to start where KAFKA_BROKERS names none."`
 	Brokers []string        `name:"brokers" env:"KAFKA_BROKERS" placeholder:"HOST:PORT" help:"Brokers to use instead of one that is started."`
 	Only    string          `name:"only" default:"all" enum:"all,singles,batches" help:"Measure these alone."`

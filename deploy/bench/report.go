@@ -65,8 +65,8 @@ func (r *Report) save(file string) error {
 // write prints medians. A ratio is the median of the rounds' own ratios, with the least and the greatest beside it.
 func (r *Report) write(out io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s, %d processors, %s; load %s before, %s after; linger %s; lookup by %s; link %t\n\n",
-		r.Time.Format(time.DateOnly), r.Processors, r.Go, r.LoadBefore, r.LoadAfter, r.Config.Linger, r.Config.Lookup, r.Config.Link)
+	fmt.Fprintf(&b, "\n%s, %d processors, %s; load %s before, %s after; linger %s; lookup by %s; link %t; log from %s\n\n",
+		r.Time.Format(time.DateOnly), r.Processors, r.Go, r.LoadBefore, r.LoadAfter, r.Config.Linger, r.Config.Lookup, r.Config.Link, r.Config.Log)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	line := func(cells ...string) { _, _ = fmt.Fprintln(t, strings.Join(cells, "\t")) } // a strings.Builder takes everything
 	if len(r.Closed) > 0 {

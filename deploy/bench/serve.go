@@ -32,6 +32,7 @@ type spec struct {
 	Dir     string        `json:"dir"`
 	Linger  time.Duration `json:"linger"`
 	Link    bool          `json:"link"`
+	Log     string        `json:"log"`
 }
 
 // hello is what a server under test says when it listens.
@@ -64,7 +65,7 @@ func Serve(ctx context.Context, text string, stdin io.Reader, stdout io.Writer) 
 		cancel()
 	}()
 	// As in production: one line a request goes to stderr, which the parent keeps in a file.
-	log, err := run.NewLogger(os.Stderr, run.LogConfig{Format: "json"})
+	log, err := run.NewLogger(os.Stderr, run.LogConfig{Level: s.Log, Format: "json"})
 	if err != nil {
 		return err
 	}
