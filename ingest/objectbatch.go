@@ -162,7 +162,7 @@ func (s *Service) dataKeys(ctx context.Context, workspace string, objects []*obj
 		id, key, err := s.registry.CurrentKey(workspace, o.Ref())
 		if errors.Is(err, registry.ErrErased) {
 			var record *stream.Record
-			if id, key, record, err = s.newDataKey(workspace, o.Ref()); err == nil {
+			if id, key, record, err = s.records.NewKey(workspace, o.Ref()); err == nil {
 				records = append(records, record)
 			}
 		}
@@ -186,12 +186,12 @@ func (s *Service) writeAll(ctx context.Context, workspace string, b *batch, obje
 			continue
 		}
 		k := keys[o.Ref()]
-		value, err := s.sealed(workspace, o, k.id, k.key)
+		value, err := s.records.Seal(workspace, o, k.id, k.key)
 		if err != nil {
 			b.results[i].refuse(problem.From(err))
 			continue
 		}
-		records, of = append(records, s.objectRecord(workspace, o.Ref(), value)), append(of, i)
+		records, of = append(records, s.records.Object(workspace, o.Ref(), value)), append(of, i)
 	}
 	last := map[int32]stream.Offset{}
 	for n, result := range s.producer.ProduceEach(ctx, records) {

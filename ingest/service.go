@@ -45,6 +45,7 @@ type Service struct {
 	registry    *registry.Registry
 	access      *access.Access
 	master      *seal.Master
+	records     registry.Records
 	log         *slog.Logger
 	metrics     *metrics
 	now         func() time.Time
@@ -78,6 +79,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.records = registry.Records{Kafka: s.kafka, Master: s.master, Now: s.now}
 	s.limits = newRateLimits(cfg.RateLimitPerKey, s.now)
 	s.router = web.NewRouter(web.Options{
 		Log: deps.Log,

@@ -2,9 +2,7 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -48,7 +46,7 @@ func (s *Service) store(ctx context.Context, workspace string, ref object.Ref, e
 	if err != nil {
 		return stream.Offset{}, err
 	}
-	value, err := s.sealed(workspace, o, keyID, key)
+	value, err := s.records.Seal(workspace, o, keyID, key)
 	if err != nil {
 		return stream.Offset{}, err
 	}
@@ -102,7 +100,7 @@ func (s *Service) dataKey(ctx context.Context, workspace string, ref object.Ref)
 	if !errors.Is(err, registry.ErrErased) {
 		return id, key, err
 	}
-	id, key, record, err := s.newDataKey(workspace, ref)
+	id, key, record, err := s.records.NewKey(workspace, ref)
 	if err != nil {
 		return "", nil, err
 	}
@@ -112,73 +110,14 @@ func (s *Service) dataKey(ctx context.Context, workspace string, ref object.Ref)
 	return id, key, nil
 }
 
-// newDataKey makes a data key of a subject and its record.
-func (s *Service) newDataKey(workspace string, ref object.Ref) (string, *seal.DataKey, *stream.Record, error) {
-	now := s.now()
-	rec, key, err := s.master.NewKey(workspace, ref, now)
-	if err != nil {
-		return "", nil, nil, err
-	}
-	value, err := json.Marshal(rec)
-	if err != nil {
-		return "", nil, nil, fmt.Errorf("encode data key: %w", err)
-	}
-	return rec.ID, key, &stream.Record{
-		Topic: s.topic(topic.SubjectKeys), Key: topic.Key(workspace, string(ref.Type), ref.ID, rec.ID), Value: value, Timestamp: now,
-		Headers: stream.Headers(topic.Envelope{ID: rec.ID, Type: topic.TypeSubjectKey, Workspace: workspace, Time: now}.Headers()),
-	}, nil
-}
-
-// sealed is the record's value of an object: what identifies and links it in the clear, what is personal sealed.
-func (s *Service) sealed(workspace string, o *object.Object, keyID string, key *seal.DataKey) ([]byte, error) {
-	rec := &object.Record{
-		Version: object.RecordVersion, Workspace: workspace, Type: o.Type, ID: o.ID,
-		UpdatedAt: s.now().UTC().Truncate(time.Millisecond), KeyID: keyID,
-	}
-	p := object.Personal{ExternalID: o.ExternalID, Name: o.Name, Attributes: string(o.Attributes)}
-	if o.ExternalID != "" {
-		rec.ExternalToken = s.master.ExternalToken(workspace, o.Type, o.ExternalID)
-	}
-	for i, l := range o.Relations {
-		rel := object.Relation{Type: l.Type, ID: l.ID}
-		if l.ExternalID != "" {
-			rel.ExternalToken = s.master.ExternalToken(workspace, l.Type, l.ExternalID)
-			if p.RelationExternalIDs == nil {
-				p.RelationExternalIDs = make([]string, len(o.Relations))
-			}
-			p.RelationExternalIDs[i] = l.ExternalID
-		}
-		rec.Relations = append(rec.Relations, rel)
-	}
-	plain, err := json.Marshal(&p)
-	if err != nil {
-		return nil, fmt.Errorf("encode object: %w", err)
-	}
-	rec.Sealed = key.Seal(plain, rec.AdditionalData())
-	value, err := json.Marshal(rec)
-	if err != nil {
-		return nil, fmt.Errorf("encode object: %w", err)
-	}
-	return value, nil
-}
-
 // write appends the record of an object, nil for a tombstone, and waits until this edge sees it.
 func (s *Service) write(ctx context.Context, workspace string, ref object.Ref, value []byte) (stream.Offset, error) {
-	offsets, err := s.producer.Produce(ctx, s.objectRecord(workspace, ref, value))
+	offsets, err := s.producer.Produce(ctx, s.records.Object(workspace, ref, value))
 	if err != nil {
 		return stream.Offset{}, unavailable(err)
 	}
 	s.visible(ctx, offsets[0])
 	return offsets[0], nil
-}
-
-// objectRecord is the record of an object as it goes into the log.
-func (s *Service) objectRecord(workspace string, ref object.Ref, value []byte) *stream.Record {
-	now := s.now()
-	return &stream.Record{
-		Topic: s.topic(topic.Objects), Key: topic.Key(workspace, string(ref.Type), ref.ID), Value: value, Timestamp: now,
-		Headers: stream.Headers(topic.Envelope{ID: newID(), Type: topic.TypeObject, Workspace: workspace, Time: now}.Headers()),
-	}
 }
 
 // visible waits until this edge sees a write.
