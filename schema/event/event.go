@@ -76,9 +76,12 @@ func (e *Event) Encode() ([]byte, error) {
 
 // ParseEvent reads a record's value. It ignores members that it does not know.
 func ParseEvent(value []byte) (*Event, error) {
-	var e Event
-	if err := json.Unmarshal(value, &e); err != nil {
-		return nil, fmt.Errorf("parse event: %w", err)
+	e, ok := decodeEvent(string(value))
+	if !ok {
+		e = Event{}
+		if err := json.Unmarshal(value, &e); err != nil {
+			return nil, fmt.Errorf("parse event: %w", err)
+		}
 	}
 	if e.Version < 1 || e.Version > RecordVersion {
 		return nil, fmt.Errorf("parse event: version %d is not known, the newest known is %d", e.Version, RecordVersion)
@@ -91,5 +94,13 @@ func ParseEvent(value []byte) (*Event, error) {
 
 // AdditionalData binds the sealed part to the event.
 func (e *Event) AdditionalData() []byte {
-	return fmt.Appendf(nil, "event\x00%s\x00%s\x00%s\x00%s", e.Workspace, e.Type, e.ObjectID, e.ID)
+	parts := [...]string{"event", e.Workspace, string(e.Type), e.ObjectID, e.ID}
+	b := make([]byte, 0, len("event")+len(parts)+len(e.Workspace)+len(e.Type)+len(e.ObjectID)+len(e.ID))
+	for i, part := range parts {
+		if i > 0 {
+			b = append(b, 0)
+		}
+		b = append(b, part...)
+	}
+	return b
 }

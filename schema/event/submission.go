@@ -115,9 +115,12 @@ var ErrWorkspaceMissing = errors.New("workspace is required")
 // ParseSubmission reads a record's value. It ignores members that it does not know, accepts the aliases of object
 // types, and does not validate: the edge has done so, and link does it for records of other producers.
 func ParseSubmission(value []byte) (*Submission, error) {
-	var s Submission
-	if err := json.Unmarshal(value, &s); err != nil {
-		return nil, fmt.Errorf("parse submission: %w", err)
+	s, ok := decodeSubmission(string(value))
+	if !ok {
+		s = Submission{}
+		if err := json.Unmarshal(value, &s); err != nil {
+			return nil, fmt.Errorf("parse submission: %w", err)
+		}
 	}
 	if s.Version > RecordVersion {
 		return nil, fmt.Errorf("parse submission: version %d is not known, the newest known is %d", s.Version, RecordVersion)
