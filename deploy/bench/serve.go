@@ -65,7 +65,9 @@ func Serve(ctx context.Context, text string, stdin io.Reader, stdout io.Writer) 
 		cancel()
 	}()
 	// As in production: one line a request goes to stderr, which the parent keeps in a file.
-	log, err := run.NewLogger(os.Stderr, run.LogConfig{Level: s.Log, Format: "json"})
+	lines := run.NewLogWriter(os.Stderr)
+	defer func() { _ = lines.Flush() }()
+	log, err := run.NewLogger(lines, run.LogConfig{Level: s.Log, Format: "json"})
 	if err != nil {
 		return err
 	}

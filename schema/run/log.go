@@ -2,10 +2,13 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // LogConfig says how a process logs. The tags are kong's.
@@ -40,11 +43,12 @@ func NewLogger(w io.Writer, c LogConfig) (*slog.Logger, error) {
 		return nil, err
 	}
 	options := &slog.HandlerOptions{Level: level}
+	gathers, _ := w.(*LogWriter)
 	text := c.Format == "text" || (c.Format != "json" && Terminal(w))
 	if text {
-		return slog.New(utc{slog.NewTextHandler(w, options)}), nil
+		return slog.New(handler{slog.NewTextHandler(w, options), gathers}), nil
 	}
-	return slog.New(utc{slog.NewJSONHandler(w, options)}), nil
+	return slog.New(handler{slog.NewJSONHandler(w, options), gathers}), nil
 }
 
 func (c LogConfig) level() (slog.Level, error) {
@@ -58,23 +62,42 @@ func (c LogConfig) level() (slog.Level, error) {
 	return level, nil
 }
 
-// utc writes times in UTC. Replacing the attribute would do so as well, and make every other attribute slower to write.
-type utc struct{ slog.Handler }
+// handler writes times in UTC: replacing the attribute would do so as well, and make every other attribute slower to
+// write. It adds the trace that a line belongs to. It lets no warning wait.
+type handler struct {
+	slog.Handler
+
+	gathers *LogWriter
+}
 
 // Handle implements slog.Handler.
-func (u utc) Handle(ctx context.Context, r slog.Record) error {
+func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	r.Time = r.Time.UTC()
-	return u.Handler.Handle(ctx, r)
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		r.AddAttrs(slog.String("trace_id", span.TraceID().String()))
+	}
+	err := h.Handler.Handle(ctx, r)
+	if h.gathers == nil || !hurried(r.Level) {
+		return err
+	}
+	return errors.Join(err, h.gathers.Flush())
 }
 
 // WithAttrs implements slog.Handler.
-func (u utc) WithAttrs(attrs []slog.Attr) slog.Handler { return utc{u.Handler.WithAttrs(attrs)} }
+func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return handler{h.Handler.WithAttrs(attrs), h.gathers}
+}
 
 // WithGroup implements slog.Handler.
-func (u utc) WithGroup(name string) slog.Handler { return utc{u.Handler.WithGroup(name)} }
+func (h handler) WithGroup(name string) slog.Handler {
+	return handler{h.Handler.WithGroup(name), h.gathers}
+}
 
 // Terminal reports whether a person is likely to read what is written to w.
 func Terminal(w io.Writer) bool {
+	if gathers, ok := w.(*LogWriter); ok {
+		w = gathers.w
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

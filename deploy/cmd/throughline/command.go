@@ -83,7 +83,13 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		hint(stderr, err)
 		return exitUsage
 	}
-	log, err := run.NewLogger(stderr, cli.Log)
+	lines := stderr
+	if !run.Terminal(stderr) {
+		gathers := run.NewLogWriter(stderr)
+		defer func() { _ = gathers.Flush() }() // there is nowhere else to say it
+		lines = gathers
+	}
+	log, err := run.NewLogger(lines, cli.Log)
 	if err != nil {
 		complain(stderr, err)
 		return exitUsage
