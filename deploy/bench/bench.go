@@ -36,12 +36,10 @@ func Run(ctx context.Context, cfg Config, out, progress io.Writer, log *slog.Log
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "throughline-bench-")
+	b, err := newBench(cfg, progress, log)
 	if err != nil {
-		return fmt.Errorf("make folder: %w", err)
+		return err
 	}
-	b := &bench{cfg: cfg, dir: dir, progress: progress, log: log}
-	b.opened.Add(func() error { return os.RemoveAll(dir) })
 	defer func() { err = errors.Join(err, b.opened.Close()) }()
 	if err := b.prepare(ctx); err != nil {
 		return err
@@ -54,11 +52,22 @@ func Run(ctx context.Context, cfg Config, out, progress io.Writer, log *slog.Log
 		return err
 	}
 	if cfg.JSON != "" {
-		if err := report.save(cfg.JSON); err != nil {
+		if err := save(cfg.JSON, report); err != nil {
 			return err
 		}
 	}
 	return report.write(out)
+}
+
+// newBench makes a run with a folder of its own, which goes when the run is closed.
+func newBench(cfg Config, progress io.Writer, log *slog.Logger) (*bench, error) {
+	dir, err := os.MkdirTemp("", "throughline-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make folder: %w", err)
+	}
+	b := &bench{cfg: cfg, dir: dir, progress: progress, log: log}
+	b.opened.Add(func() error { return os.RemoveAll(dir) })
+	return b, nil
 }
 
 func (b *bench) say(format string, args ...any) {
@@ -67,16 +76,10 @@ func (b *bench) say(format string, args ...any) {
 
 // prepare starts the brokers and every server, and puts what the events are about into the log.
 func (b *bench) prepare(ctx context.Context) error {
-	brokers, err := b.brokers(ctx)
-	if err != nil {
+	if err := b.connect(ctx); err != nil {
 		return err
 	}
-	prefix := fmt.Sprintf("bench-%d", time.Now().UnixMilli())
-	b.kafka = stream.Config{Brokers: brokers, ClientID: "bench", Prefix: prefix}
 	deps := stream.Deps{Log: b.log}
-	if _, err := assembly.Topics(ctx, b.kafka, deps, b.cfg.partitions(), 1); err != nil {
-		return err
-	}
 	limits := []topic.Spec{{Name: bareTopic, Partitions: b.cfg.partitions()}, {Name: directTopic, Partitions: b.cfg.partitions()}}
 	if _, err := stream.EnsureTopics(ctx, b.kafka, deps, limits, 1); err != nil {
 		return err
@@ -86,20 +89,33 @@ func (b *bench) prepare(ctx context.Context) error {
 		role string
 	}{{&b.edge, roleEdge}, {&b.bare, roleBare}, {&b.direct, roleDirect}} {
 		started, err := b.start(ctx, spec{
-			Role: c.role, Brokers: brokers, Prefix: prefix, Dir: filepath.Join(b.dir, c.role), Linger: b.cfg.Linger, Link: b.cfg.Link, Log: b.cfg.Log,
+			Role: c.role, Brokers: b.kafka.Brokers, Prefix: b.kafka.Prefix, Dir: filepath.Join(b.dir, c.role), Linger: b.cfg.Linger, Link: b.cfg.Link, Log: b.cfg.Log,
 		})
 		if err != nil {
 			return err
 		}
 		*c.to = started
 	}
-	if b.key, err = b.seed(ctx); err != nil {
+	key, err := b.seed(ctx)
+	if err != nil {
 		return err
 	}
+	b.key = key
 	b.toEdge = singleRequests(b.edge.Addr, b.key, b.cfg.Lookup)
 	b.toBare = singleRequests(b.bare.Addr, b.key, b.cfg.Lookup)
 	b.batchesToEdge = batchRequests(b.edge.Addr, b.key, b.cfg.Lookup, b.cfg.Batch)
 	return nil
+}
+
+// connect starts the brokers and makes the topics of an installation of its own.
+func (b *bench) connect(ctx context.Context) error {
+	brokers, err := b.brokers(ctx)
+	if err != nil {
+		return err
+	}
+	b.kafka = stream.Config{Brokers: brokers, ClientID: "bench", Prefix: fmt.Sprintf("bench-%d", time.Now().UnixMilli())}
+	_, err = assembly.Topics(ctx, b.kafka, stream.Deps{Log: b.log}, b.cfg.partitions(), 1)
+	return err
 }
 
 // start starts a server and notes that it has to be stopped.

@@ -89,6 +89,15 @@ func (c *child) stop() error {
 	return nil
 }
 
+// kill ends the server as a crash does, and waits for it.
+func (c *child) kill() error {
+	if err := c.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill server %s: %w", c.role, err)
+	}
+	_ = c.cmd.Wait() // it says that the server was killed
+	return nil
+}
+
 // usage asks the server what it has used.
 func (c *child) usage(ctx context.Context) (Usage, error) {
 	var u Usage

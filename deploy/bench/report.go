@@ -51,8 +51,9 @@ func loadAverage() string {
 	return first
 }
 
-func (r *Report) save(file string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
+// save writes every figure of a report to a file.
+func save(file string, report any) error {
+	text, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode report: %w", err)
 	}

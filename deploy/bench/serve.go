@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,7 +12,6 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/throughline/throughline/schema/run"
@@ -22,6 +22,9 @@ const (
 	roleEdge   = "edge"
 	roleBare   = "bare"
 	roleDirect = "direct"
+	// Of the measurement of a registry: the registry, and a bare consumer of its topics.
+	roleRegistry = "registry"
+	roleDrain    = "drain"
 )
 
 // spec is what a server under test is told.
@@ -78,6 +81,10 @@ func Serve(ctx context.Context, text string, stdin io.Reader, stdout io.Writer) 
 		return serveBare(ctx, s, log, stdout)
 	case roleDirect:
 		return serveDirect(ctx, s, log, stdout)
+	case roleRegistry:
+		return serveRegistry(ctx, s, log, stdout)
+	case roleDrain:
+		return serveDrain(ctx, s, log, stdout)
 	default:
 		return fmt.Errorf("%q is no server to measure", s.Role)
 	}
@@ -111,16 +118,16 @@ func listen(ctx context.Context, log *slog.Logger, handler http.Handler, control
 }
 
 func answerUsage(w http.ResponseWriter, _ *http.Request) {
-	var self syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &self); err != nil {
+	used, err := processorTime()
+	_, peak, memoryErr := residentMemory()
+	if err := errors.Join(err, memoryErr); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	writeJSON(w, Usage{
-		CPU: time.Duration(self.Utime.Nano() + self.Stime.Nano()), Mallocs: m.Mallocs, AllocBytes: m.TotalAlloc,
-		Resident: uint64(self.Maxrss) << 10, // Linux counts in KiB
+		CPU: used, Mallocs: m.Mallocs, AllocBytes: m.TotalAlloc, Resident: peak,
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline/throughline/schema/topic"
@@ -93,6 +94,7 @@ func (v *View) reach(ctx context.Context, targets map[TopicPartition]int64) erro
 type endRounds struct {
 	client *kgo.Client
 	tps    []TopicPartition
+	asked  prometheus.Counter
 
 	mu      sync.Mutex
 	next    *endRound
@@ -105,8 +107,8 @@ type endRound struct {
 	err  error
 }
 
-func newEndRounds(client *kgo.Client, tps []TopicPartition) *endRounds {
-	return &endRounds{client: client, tps: tps}
+func newEndRounds(client *kgo.Client, tps []TopicPartition, asked prometheus.Counter) *endRounds {
+	return &endRounds{client: client, tps: tps, asked: asked}
 }
 
 // after gives high watermarks that were read after the call.
@@ -149,6 +151,7 @@ func (e *endRounds) ask(ctx context.Context, round *endRound) {
 	// Callers wait for BarrierTimeout; an answer that takes much longer helps nobody, and blocks the next round.
 	ctx, cancel := context.WithTimeout(ctx, 2*BarrierTimeout)
 	defer cancel()
+	e.asked.Inc()
 	round.ends, round.err = listOffsets(ctx, e.client, atLogEnd, e.tps)
 	close(round.done)
 }

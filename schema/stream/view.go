@@ -83,6 +83,7 @@ type viewMetrics struct {
 	rebuilds *prometheus.CounterVec
 	barriers prometheus.Histogram
 	timeouts prometheus.Counter
+	asked    prometheus.Counter
 }
 
 func newViewMetrics(reg prometheus.Registerer, name string) *viewMetrics {
@@ -107,6 +108,10 @@ func newViewMetrics(reg prometheus.Registerer, name string) *viewMetrics {
 		timeouts: f.NewCounter(prometheus.CounterOpts{
 			Name: "throughline_stream_view_barrier_timeouts_total",
 			Help: "Callers that gave up before the view had caught up.",
+		}),
+		asked: f.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_stream_view_end_requests_total",
+			Help: "Requests to the brokers for the ends of the view's partitions. Callers that wait at once share them.",
 		}),
 	}
 }
@@ -160,7 +165,7 @@ func (v *View) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.ends = newEndRounds(v.client, v.tps)
+	v.ends = newEndRounds(v.client, v.tps, v.metrics.asked)
 	return v.openStore(ctx, identity{Version: v.vc.Version, Cluster: cluster, Topics: idsOf(topics)}, starts, ends)
 }
 

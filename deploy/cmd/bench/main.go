@@ -1,4 +1,4 @@
-// Command bench measures the edge beside what limits it. `make bench-ingest` runs it.
+// Command bench measures parts of Throughline beside what limits them. `make bench-ingest` and `make bench-registry` run it.
 package main
 
 import (
@@ -16,8 +16,9 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Ingest ingestCommand `cmd:"" default:"withargs" help:"Measure the edge beside a bare handler and beside the client library."`
-	Serve  serveCommand  `cmd:"" hidden:"" help:"Be one of the servers that are measured."`
+	Ingest   ingestCommand   `cmd:"" default:"withargs" help:"Measure the edge beside a bare handler and beside the client library."`
+	Registry registryCommand `cmd:"" help:"Measure a registry of many objects."`
+	Serve    serveCommand    `cmd:"" hidden:"" help:"Be one of the servers that are measured."`
 }
 
 // ingestCommand measures.
@@ -27,8 +28,22 @@ type ingestCommand struct {
 
 // Run implements the command.
 func (c ingestCommand) Run(ctx context.Context, stdout io.Writer) error {
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return bench.Run(ctx, c.Config, stdout, os.Stderr, log)
+	return bench.Run(ctx, c.Config, stdout, os.Stderr, warnings())
+}
+
+// registryCommand measures a registry.
+type registryCommand struct {
+	bench.RegistryConfig `embed:""`
+}
+
+// Run implements the command.
+func (c registryCommand) Run(ctx context.Context, stdout io.Writer) error {
+	return bench.Registry(ctx, c.RegistryConfig, stdout, os.Stderr, warnings())
+}
+
+// warnings logs what a person who waits should know.
+func warnings() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 // serveCommand is a server under test, started by ingestCommand.
