@@ -45,7 +45,7 @@ const version = 1
 
 // The numbers of topics in the wire form. They are part of the contract with positions that clients hold.
 func topics() []topic.Name {
-	return []topic.Name{"", topic.Submissions, topic.Objects, topic.Workspaces}
+	return []topic.Name{"", topic.Submissions, topic.Objects, topic.Workspaces, topic.ConversationCommands}
 }
 
 // Add widens the position to cover a record.

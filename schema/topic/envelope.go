@@ -18,6 +18,8 @@ const (
 	HeaderOrigin = "origin"
 	// HeaderDigest is the digest of an event's content, by which a repeat is told from a conflict.
 	HeaderDigest = "digest"
+	// HeaderRequest names the request that a reply answers, so that an edge need not read those of others.
+	HeaderRequest = "request"
 )
 
 // Types of records, as in ce_type.
@@ -30,6 +32,11 @@ const (
 	TypeEvent      = "throughline.event"
 	TypeRejection  = "throughline.rejection"
 	TypeDeadLetter = "throughline.dead-letter"
+
+	TypeConversationCommand = "throughline.conversation-command"
+	TypeTransition          = "throughline.transition"
+	TypeConversation        = "throughline.conversation"
+	TypeCommandReply        = "throughline.command-reply"
 )
 
 // Header is one header of a record.

@@ -9,7 +9,7 @@ import "time"
 // Name is a topic's name without the installation's prefix.
 type Name string
 
-// The topics of events and objects. What each record is stands in the package that owns it.
+// The topics. What each record is stands in the package that owns it.
 const (
 	// Workspaces holds workspaces and their API keys (package workspace).
 	Workspaces Name = "workspaces.v1"
@@ -25,6 +25,14 @@ const (
 	Rejections Name = "rejections.v1"
 	// DeadLetters holds records that nobody could process (package event).
 	DeadLetters Name = "dead-letters.v1"
+	// ConversationCommands holds requested transitions (package conversation).
+	ConversationCommands Name = "conversation-commands.v1"
+	// Conversations is the source of truth: accepted transitions, with the version they gave (package conversation).
+	Conversations Name = "conversations.v1"
+	// ConversationState holds the latest state of every conversation (package conversation).
+	ConversationState Name = "conversation-state.v1"
+	// CommandReplies answers commands (package conversation).
+	CommandReplies Name = "command-replies.v1"
 )
 
 // Spec says how a topic is created and kept.
@@ -62,9 +70,9 @@ const EmbeddedPartitions = 3
 const MaxRecordBytes = 1 << 20
 
 // All lists every topic. Submissions, Events and Rejections share their number of partitions, because link writes
-// its output to the partition that it read from.
+// its output to the partition that it read from; and so do the four of conversations, because their processor does.
 func All() []Spec {
-	return []Spec{
+	return append([]Spec{
 		{
 			Name: Workspaces, Partitions: 1, Compacted: true, DeleteRetention: TombstoneRetention,
 			Purpose: "A workspace's settings, and each of its API keys (hashed).",
@@ -90,10 +98,26 @@ func All() []Spec {
 			Purpose: "A submission that did not become an event, and why.",
 		},
 		{
+			Name: ConversationCommands, Retention: 7 * day,
+			Purpose: "A requested transition of a conversation.",
+		},
+		{
+			Name:    Conversations,
+			Purpose: "Source of truth: an accepted transition with the conversation's next version and its links.",
+		},
+		{
+			Name: ConversationState, Compacted: true, DeleteRetention: TombstoneRetention,
+			Purpose: "The latest state of a conversation, with the commands that it remembers.",
+		},
+		{
+			Name: CommandReplies, Retention: time.Hour,
+			Purpose: "What became of a command; every edge reads all of them and picks its own.",
+		},
+		{
 			Name: DeadLetters, Partitions: 1, Retention: 30 * day,
 			Purpose: "A record that nobody could process: its reason, origin and bytes.",
 		},
-	}
+	}, webhooks()...)
 }
 
 // Layout gives every Spec its number of partitions.

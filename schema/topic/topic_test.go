@@ -18,7 +18,10 @@ func TestTopicsThatShareAPartitionNumberGetTheSame(t *testing.T) {
 		}
 		partitions[s.Name] = s.Partitions
 	}
-	for _, name := range []topic.Name{topic.Submissions, topic.Events, topic.Rejections} {
+	for _, name := range []topic.Name{
+		topic.Submissions, topic.Events, topic.Rejections,
+		topic.ConversationCommands, topic.Conversations, topic.ConversationState, topic.CommandReplies,
+	} {
 		if partitions[name] != 7 {
 			t.Errorf("%s has %d partitions, want 7", name, partitions[name])
 		}
@@ -32,8 +35,8 @@ func TestEverythingThatIsASourceOfTruthIsKeptForEver(t *testing.T) {
 	t.Parallel()
 	for _, s := range topic.All() {
 		switch {
-		case s.Name == topic.Events && (s.Retention != 0 || s.Compacted):
-			t.Errorf("events would be dropped: %+v", s)
+		case (s.Name == topic.Events || s.Name == topic.Conversations) && (s.Retention != 0 || s.Compacted):
+			t.Errorf("%s would be dropped: %+v", s.Name, s)
 		case s.Compacted && s.DeleteRetention != topic.TombstoneRetention:
 			t.Errorf("%s keeps tombstones for %s, want %s", s.Name, s.DeleteRetention, topic.TombstoneRetention)
 		case s.Purpose == "":

@@ -1,0 +1,69 @@
+package conversation
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"time"
+)
+
+// Remember is how long a command id is kept at least, by the times of receipt; as long as the conversation is open it is
+// kept in any case.
+const Remember = 24 * time.Hour
+
+// MaxRemembered bounds the command ids that a conversation keeps; beyond it the oldest are forgotten.
+const MaxRemembered = 1000
+
+// Remembered is a command that was accepted.
+type Remembered struct {
+	// Command is a digest of its id.
+	Command string `json:"c"`
+	// Version is the conversation's when the command was answered.
+	Version int64 `json:"n"`
+	// At is when the command was received, in epoch milliseconds.
+	At int64 `json:"t"`
+}
+
+// digest stands for a command id, which is of any length and may say something of the caller's system. 16 bytes of
+// SHA-256 do not collide within the thousand of a conversation, even by intent.
+func digest(id string) string {
+	h := sha256.Sum256([]byte(id))
+	return base64.RawURLEncoding.EncodeToString(h[:16])
+}
+
+// Recall finds a command by its id, at the time at which it is received again.
+func (s *Snapshot) Recall(id string, at time.Time) (Remembered, bool) {
+	if len(s.Commands) == 0 {
+		return Remembered{}, false
+	}
+	want := digest(id)
+	for _, r := range slices.Backward(s.Commands) {
+		if r.Command == want && s.keeps(r, at) {
+			return r, true
+		}
+	}
+	return Remembered{}, false
+}
+
+// keeps says whether a command is still remembered at a time.
+func (s *Snapshot) keeps(r Remembered, at time.Time) bool {
+	return s.State != StateClosed || at.UnixMilli()-r.At <= Remember.Milliseconds()
+}
+
+// Advance is the snapshot after a command: its state, the command, and those before it that are still remembered. The
+// receiver stays as it is.
+func (s *Snapshot) Advance(after Conversation, c *Command) *Snapshot {
+	next := &Snapshot{Conversation: after}
+	kept := s.Commands
+	if n := len(kept) - (MaxRemembered - 1); n > 0 {
+		kept = kept[n:]
+	}
+	next.Commands = make([]Remembered, 0, len(kept)+1)
+	for _, r := range kept {
+		if next.keeps(r, c.ReceivedAt.Time) {
+			next.Commands = append(next.Commands, r)
+		}
+	}
+	next.Commands = append(next.Commands, Remembered{Command: digest(c.ID), Version: after.Version, At: c.ReceivedAt.UnixMilli()})
+	return next
+}

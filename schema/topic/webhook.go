@@ -1,0 +1,64 @@
+package topic
+
+// The topics of webhooks (package webhook).
+const (
+	// WebhookEndpoints holds endpoints and their states.
+	WebhookEndpoints Name = "webhook-endpoints.v1"
+	// WebhookDeliveries holds deliveries that are to be attempted now.
+	WebhookDeliveries Name = "webhook-deliveries.v1"
+	// WebhookRetries5s and the others hold deliveries that are to be attempted later, one topic for each delay.
+	WebhookRetries5s  Name = "webhook-retries-5s.v1"
+	WebhookRetries1m  Name = "webhook-retries-1m.v1"
+	WebhookRetries5m  Name = "webhook-retries-5m.v1"
+	WebhookRetries30m Name = "webhook-retries-30m.v1"
+	WebhookRetries3h  Name = "webhook-retries-3h.v1"
+	// WebhookAttempts holds what attempts did.
+	WebhookAttempts Name = "webhook-attempts.v1"
+	// WebhookLanes holds ordered lanes that are blocked by a delivery that failed.
+	WebhookLanes Name = "webhook-lanes.v1"
+	// WebhookReplays holds jobs that deliver a range of events again.
+	WebhookReplays Name = "webhook-replays.v1"
+)
+
+// Types of the records of webhooks, as in ce_type.
+const (
+	TypeWebhookEndpoint = "throughline.webhook-endpoint"
+	TypeWebhookState    = "throughline.webhook-state"
+	TypeWebhookDelivery = "throughline.webhook-delivery"
+	TypeWebhookAttempt  = "throughline.webhook-attempt"
+)
+
+// webhooks lists the topics of webhooks. The order of writes to an endpoint and to its state counts, so they are in one
+// partition.
+func webhooks() []Spec {
+	retries := func(name Name, delay string) Spec {
+		return Spec{Name: name, Retention: 7 * day, Purpose: "A delivery that is attempted again, after " + delay + " in this topic."}
+	}
+	return []Spec{
+		{
+			Name: WebhookEndpoints, Partitions: 1, Compacted: true, DeleteRetention: TombstoneRetention,
+			Purpose: "A webhook endpoint (its URL, headers and secrets sealed), and what deliveries have made of it.",
+		},
+		{
+			Name: WebhookDeliveries, Retention: 7 * day,
+			Purpose: "One event for one endpoint, to be attempted now.",
+		},
+		retries(WebhookRetries5s, "5 seconds"),
+		retries(WebhookRetries1m, "a minute"),
+		retries(WebhookRetries5m, "5 minutes"),
+		retries(WebhookRetries30m, "30 minutes"),
+		retries(WebhookRetries3h, "3 hours"),
+		{
+			Name: WebhookAttempts, Retention: 30 * day,
+			Purpose: "What one attempt to deliver did.",
+		},
+		{
+			Name: WebhookLanes, Compacted: true, DeleteRetention: TombstoneRetention,
+			Purpose: "A conversation's deliveries to one endpoint that wait for an earlier one.",
+		},
+		{
+			Name: WebhookReplays, Partitions: 1, Compacted: true, DeleteRetention: TombstoneRetention,
+			Purpose: "A job that delivers a range of events again, and how far it has come.",
+		},
+	}
+}
