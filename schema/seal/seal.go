@@ -48,11 +48,13 @@ type KeyRecord struct {
 
 // Master wraps data keys and makes look-up tokens.
 type Master struct {
-	id    string
-	wrap  cipher.AEAD
-	token []byte
-	zip   *zstd.Encoder
-	unzip *zstd.Decoder
+	id   string
+	wrap cipher.AEAD
+	// secret seals what a Vault keeps.
+	secret cipher.AEAD
+	token  []byte
+	zip    *zstd.Encoder
+	unzip  *zstd.Decoder
 }
 
 // ErrKey is what opening answers where the key does not fit or the sealed bytes were changed.
@@ -75,7 +77,15 @@ func NewMaster(key []byte) (*Master, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive name: %w", err)
 	}
+	secretKey, err := hkdf.Key(sha256.New, key, nil, "throughline seal secrets", KeyBytes)
+	if err != nil {
+		return nil, fmt.Errorf("derive key of secrets: %w", err)
+	}
 	wrap, err := newAEAD(wrapKey)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := newAEAD(secretKey)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +97,7 @@ func NewMaster(key []byte) (*Master, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open decompressor: %w", err)
 	}
-	return &Master{id: hex.EncodeToString(name), wrap: wrap, token: token, zip: zip, unzip: unzip}, nil
+	return &Master{id: hex.EncodeToString(name), wrap: wrap, secret: secret, token: token, zip: zip, unzip: unzip}, nil
 }
 
 // ParseMaster reads a master key as an operator writes it: 64 hexadecimal digits, or base64 of 32 bytes.
