@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/throughline/throughline/ingest/registry"
@@ -31,6 +32,8 @@ type Deps struct {
 	Master   *seal.Master
 	Log      *slog.Logger
 	Reg      prometheus.Registerer
+	// Traces may be nil: then there are none.
+	Traces trace.TracerProvider
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -85,6 +88,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		Log: deps.Log,
 		// Several services may have a router on one registry.
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": "ingest"}, deps.Reg),
+		Traces:     deps.Traces,
 	})
 	s.routes()
 	return s, nil

@@ -91,7 +91,7 @@ func (w *worker) session(ctx context.Context) (worked bool, err error) {
 	consumer, err := stream.NewConsumer(w.deps.Kafka, stream.ConsumerConfig{
 		Group: table.Group(w.p.Table), Topics: w.p.Topics, MaxPollRecords: pollRecords,
 		RebalanceTimeout: RebalanceTimeout, SessionTimeout: w.cfg.SessionTimeout,
-	}, stream.Deps{Log: w.deps.Log, Reg: w.deps.Reg})
+	}, stream.Deps{Log: w.deps.Log, Reg: w.deps.Reg, Traces: w.deps.Traces})
 	if err != nil {
 		return false, fmt.Errorf("open consumer %s: %w", table.Group(w.p.Table), err)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline/throughline/projector/projections"
 	"github.com/throughline/throughline/schema/seal"
@@ -30,6 +31,8 @@ type Deps struct {
 	Master *seal.Master
 	Log    *slog.Logger
 	Reg    prometheus.Registerer
+	// Traces may be nil: then there are none.
+	Traces trace.TracerProvider
 }
 
 // Group is a consumer group of the projector, without the installation's prefix, and what it reads.

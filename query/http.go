@@ -15,6 +15,7 @@ func (s *Service) routes() *web.Router {
 		Log: s.deps.Log,
 		// Several services may have a router on one registry.
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": "query"}, s.deps.Reg),
+		Traces:     s.deps.Traces,
 	})
 	reads := router.With(func(next web.Handler) web.Handler { return s.deps.Require(workspace.Read, next) })
 	reads.Handle(http.MethodGet, "/v1/timeline/{objectType}/{objectId}", s.timeline)

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/traces"
 )
 
 // backend is what an open service reads from.
@@ -55,9 +57,12 @@ func collect[T any](ctx context.Context, b *backend, s statement, fields func(*T
 			readRows += p.Rows
 			readBytes += p.Bytes
 		}))
+	ctx, span := traces.Start(ctx, "read "+s.name, attribute.String("db.system.name", "clickhouse"))
 	start := time.Now()
 	out, err := scan(ctx, b.conn, s, fields)
 	b.metrics.observe(s.name, time.Since(start), readRows, readBytes, err)
+	span.SetAttributes(attribute.Int64("throughline.read_rows", int64(readRows)))
+	span.End()
 	if err != nil {
 		return nil, explain(ctx, s, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/run"
@@ -27,6 +28,8 @@ type Deps struct {
 	Log *slog.Logger
 	// Reg receives the metrics of the service and of its router. Services of a process share it.
 	Reg prometheus.Registerer
+	// Traces may be nil: then there are none.
+	Traces trace.TracerProvider
 	// Require lets a request through whose key has a scope; access.Access.Require is one. The request that it passes on
 	// carries its principal (access.From).
 	Require func(scope workspace.Scope, next web.Handler) web.Handler

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline/throughline/ingest"
 	"github.com/throughline/throughline/ingest/link"
@@ -42,7 +43,9 @@ type Process struct {
 	Producing stream.ProducerConfig
 	Log       *slog.Logger
 	Reg       prometheus.Registerer
-	Ready     *run.Readiness
+	// Traces receives spans; nil means that there are none.
+	Traces trace.TracerProvider
+	Ready  *run.Readiness
 
 	services []run.Service
 	opened   Closer
@@ -82,7 +85,7 @@ func (p *Process) Producer(ctx context.Context) (*stream.Producer, error) {
 	if p.producer != nil {
 		return p.producer, nil
 	}
-	producer, err := stream.NewProducer(p.kafka("edge"), p.Producing, stream.Deps{Log: p.Log, Reg: p.Reg})
+	producer, err := stream.NewProducer(p.kafka("edge"), p.Producing, stream.Deps{Log: p.Log, Reg: p.Reg, Traces: p.Traces})
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +145,7 @@ func (p *Process) Ingest(ctx context.Context, edge ingest.Config, linker link.Co
 
 	service, err := ingest.New(edge, ingest.Deps{
 		Kafka: p.kafka("edge"), Producer: producer, Registry: objects, Access: keys, Master: master, Log: p.Log, Reg: p.Reg,
+		Traces: p.Traces,
 	})
 	if err != nil {
 		return nil, err
@@ -151,7 +155,7 @@ func (p *Process) Ingest(ctx context.Context, edge ingest.Config, linker link.Co
 	if linker.Dir, err = p.view("link"); err != nil {
 		return nil, err
 	}
-	links, err := link.New(linker, link.Deps{Kafka: p.kafka("link"), Objects: objects, Log: p.Log, Reg: p.Reg})
+	links, err := link.New(linker, link.Deps{Kafka: p.kafka("link"), Objects: objects, Log: p.Log, Reg: p.Reg, Traces: p.Traces})
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +181,7 @@ func (p *Process) Projector(ctx context.Context, cfg projector.Config, clickhous
 	p.opened.Add(conn.Close)
 	service, err := projector.New(cfg, projector.Deps{
 		Kafka: p.kafka("projector"), Producer: producer, Store: conn, Master: master, Log: p.Log, Reg: p.Reg,
+		Traces: p.Traces,
 	})
 	if err != nil {
 		return err
@@ -216,7 +221,7 @@ func (p *Process) Query(ctx context.Context, cfg query.Config, clickhouse store.
 	}
 	cfg.Listen = "" // the process serves the handler
 	cfg.Kafka, cfg.ClickHouse = p.kafka("query"), clickhouse
-	service, err := query.New(cfg, query.Deps{Log: p.Log, Reg: p.Reg, Require: keys.Require})
+	service, err := query.New(cfg, query.Deps{Log: p.Log, Reg: p.Reg, Traces: p.Traces, Require: keys.Require})
 	if err != nil {
 		return nil, err
 	}

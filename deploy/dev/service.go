@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/throughline/throughline/deploy/assembly"
 	"github.com/throughline/throughline/ingest"
 	"github.com/throughline/throughline/ingest/link"
@@ -40,6 +42,8 @@ type Deps struct {
 	// Progress receives lines for a person while dev starts.
 	Progress io.Writer
 	Log      *slog.Logger
+	// Traces may be nil: then there are none.
+	Traces trace.TracerProvider
 	// Ready is called once everything is up, with what a person needs to know. An error stops dev.
 	Ready func(Guide) error
 }
@@ -146,6 +150,7 @@ func (s *Service) prepare(ctx context.Context, on *servers, data *folder, master
 	registry := run.NewRegistry()
 	process := &assembly.Process{
 		Kafka: on.kafka, Views: data.in("views"), Admin: s.secrets.admin, Log: log, Reg: registry, Ready: run.NewReadiness(),
+		Traces: s.deps.Traces,
 	}
 	defer func() {
 		if err != nil {

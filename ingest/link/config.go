@@ -11,6 +11,7 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline/throughline/schema/stream"
 )
@@ -65,4 +66,6 @@ type Deps struct {
 	Objects Objects
 	Log     *slog.Logger
 	Reg     prometheus.Registerer
+	// Traces may be nil: then there are none.
+	Traces trace.TracerProvider
 }

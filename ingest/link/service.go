@@ -41,7 +41,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		// Submissions is an output too: one that stands in another partition than its primary object is forwarded.
 		Outputs:         []topic.Name{topic.Events, topic.Rejections, topic.Submissions, topic.DeadLetters},
 		MaxBatchRecords: cfg.MaxBatch,
-	}, s.handler, stream.Deps{Log: deps.Log, Reg: deps.Reg})
+	}, s.handler, stream.Deps{Log: deps.Log, Reg: deps.Reg, Traces: deps.Traces})
 	if err != nil {
 		return nil, fmt.Errorf("configure link: %w", err)
 	}

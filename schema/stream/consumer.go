@@ -50,7 +50,8 @@ func NewConsumer(cfg Config, cc ConsumerConfig, deps Deps) (*Consumer, error) {
 		wanted:   make(chan struct{}),
 		ids:      map[string][16]byte{},
 	}
-	client, err := Open(cfg.with("consumer-"+cc.Group), deps.Log, deps.Reg,
+	cfg = cfg.with("consumer-" + cc.Group)
+	client, err := Open(cfg, deps.Log, deps.Reg, append(traceOptions(cfg, deps, c.group),
 		kgo.ConsumerGroup(c.group),
 		kgo.ConsumeTopics(cfg.Topics(cc.Topics...)...),
 		// A partition that stays with its owner is not interrupted by a rebalance.
@@ -79,7 +80,7 @@ func NewConsumer(cfg Config, cc ConsumerConfig, deps Deps) (*Consumer, error) {
 		// Three heartbeats may be lost, as the protocol's authors advise.
 		kgo.HeartbeatInterval(cc.SessionTimeout/4),
 		kgo.RebalanceTimeout(cc.RebalanceTimeout),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}

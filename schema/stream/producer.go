@@ -95,7 +95,8 @@ func (m *producerMetrics) count(outcome string, n int) {
 func NewProducer(cfg Config, pc ProducerConfig, deps Deps) (*Producer, error) {
 	pc = pc.withDefaults()
 	waiting := newBacklog(pc.StallAfter)
-	client, err := Open(cfg.with("producer"), deps.Log, deps.Reg,
+	cfg = cfg.with("producer")
+	client, err := Open(cfg, deps.Log, deps.Reg, append(traceOptions(cfg, deps, ""),
 		// Acknowledged means that every in-sync replica has it. Idempotence is the library's default and needs this.
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		// The same partition for a key as every other Kafka client chooses, because producers may write directly too.
@@ -114,7 +115,7 @@ func NewProducer(cfg Config, pc ProducerConfig, deps Deps) (*Producer, error) {
 		// A topic is created by EnsureTopics before anything runs, so an unknown topic is a mistake: a few tries cover
 		// a metadata answer from a broker that has not heard of it yet.
 		kgo.UnknownTopicRetries(5),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}

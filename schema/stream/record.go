@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline/throughline/schema/topic"
+	"github.com/throughline/throughline/schema/traces"
 )
 
 // Record is a Kafka record. It is the client library's own type, so that no record is copied on its way.
@@ -104,9 +105,9 @@ func Origin(r *Record) (Offset, error) {
 	return Offset{TopicPartition{parts[0], int32(partition)}, offset}, nil
 }
 
-// recordOverhead bounds what the record format adds to the bytes of one record: a batch header of 61 bytes, and
-// lengths, timestamp and offset of at most 10 bytes each.
-const recordOverhead = 128
+// recordOverhead bounds what is added to the bytes of one record: by the format a batch header of 61 bytes, and lengths,
+// timestamp and offset of at most 10 bytes each; and, after the record was measured, the header that carries its trace.
+const recordOverhead = 128 + len(traces.Header) + traces.HeaderBytes + 10
 
 // RecordSize bounds the bytes that a record takes in a batch of its own, uncompressed. Kafka measures after
 // compression, so a record that passes this measure passes Kafka's.

@@ -16,7 +16,7 @@ func (p *Processor) openSession() (*kgo.GroupTransactSession, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, err := kgo.NewGroupTransactSession(append(opts,
+	session, err := kgo.NewGroupTransactSession(append(append(opts, traceOptions(cfg, p.deps, p.group)...),
 		kgo.ConsumerGroup(p.group),
 		kgo.ConsumeTopics(p.input),
 		kgo.TransactionalID(p.transactionalID()),
@@ -157,11 +157,14 @@ func (p *Processor) batch(ctx context.Context, session *kgo.GroupTransactSession
 		return nil
 	}
 	start := time.Now()
+	ctx, span := p.batchSpan(ctx, polled)
 	outputs, err := p.process(ctx, polled)
 	if err != nil {
+		EndBatch(span, err)
 		return p.giveUp(ctx, session, err)
 	}
 	err = p.commit(ctx, session, polled, outputs)
+	EndBatch(span, err)
 	p.metrics.seconds.Observe(time.Since(start).Seconds())
 	return err
 }

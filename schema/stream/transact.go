@@ -28,6 +28,7 @@ func (p *Processor) process(ctx context.Context, polled map[int32][]*Record) ([]
 		if err != nil {
 			return nil, fmt.Errorf("process partition %d: %w", n, err)
 		}
+		p.inherit(ctx, in, out)
 		for _, r := range out {
 			checked, err := p.checkOutput(r)
 			if err != nil {

@@ -57,6 +57,7 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer r.metrics.inFlight.Dec()
 
 	id := requestID(req.Header.Get(RequestIDHeader))
+	req = r.traced(req, id)
 	x := &exchange{route: unmatched}
 	req = req.WithContext(problem.WithRequestID(context.WithValue(req.Context(), exchangeKey{}, x), id))
 	rec := &recorder{ResponseWriter: w}
@@ -138,12 +139,13 @@ func (r *Router) finish(req *http.Request, x *exchange, rec *recorder, took time
 	if status == 0 {
 		status = http.StatusOK // net/http writes it when the handler wrote nothing
 	}
-	r.metrics.observe(x.route, req.Method, status, took)
+	r.metrics.observe(x.route, method(req.Method), status, took)
+	r.endTrace(req, x.route, status)
 
 	const most = 12 // of this line, with what handlers add
 	attrs := append(make([]slog.Attr, 0, most),
 		slog.String("request_id", RequestID(req.Context())),
-		slog.String("method", req.Method),
+		slog.String("method", method(req.Method)),
 		slog.String("route", x.route),
 		slog.Int("status", status),
 		slog.Int64("bytes_in", max(req.ContentLength, 0)),
@@ -156,6 +158,7 @@ func (r *Router) finish(req *http.Request, x *exchange, rec *recorder, took time
 	level := slog.LevelInfo
 	if o.err != nil && status != statusClientGone {
 		p := problem.From(o.err)
+		r.metrics.problems.WithLabelValues(string(p.Type)).Inc()
 		attrs = append(attrs, slog.String("problem", string(p.Type)))
 		// What a client did wrong is in its answer, and may hold its data.
 		if p.Status >= http.StatusInternalServerError {

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -15,6 +14,7 @@ const unmatched = "unmatched"
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	problems *prometheus.CounterVec
 	inFlight prometheus.Gauge
 }
 
@@ -31,6 +31,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			// From a cached read to the 5 s that a position may be waited for.
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method"}),
+		problems: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_http_problems_total",
+			Help: "Requests answered with a problem, by its type.",
+		}, []string{"type"}),
 		inFlight: f.NewGauge(prometheus.GaugeOpts{
 			Name: "throughline_http_requests_in_flight",
 			Help: "Requests being answered now.",
@@ -38,12 +42,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 }
 
-func (m *metrics) observe(route, method string, status int, took time.Duration) {
-	if !slices.Contains(methods(), method) {
-		method = "other" // a client may send any word as its method
-	}
-	m.requests.WithLabelValues(route, method, class(status)).Inc()
-	m.duration.WithLabelValues(route, method).Observe(took.Seconds())
+func (m *metrics) observe(route, verb string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, verb, class(status)).Inc()
+	m.duration.WithLabelValues(route, verb).Observe(took.Seconds())
 }
 
 func class(status int) string {

@@ -12,8 +12,10 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/traces"
 )
 
 // Handler answers a request, or returns why not. A *problem.Problem anywhere
@@ -33,6 +35,8 @@ type Options struct {
 	// Registerer receives the router's metrics. Two routers on one registry
 	// need prometheus.WrapRegistererWith and a label that tells them apart.
 	Registerer prometheus.Registerer
+	// Traces receives a span for each request; nil means that there are none.
+	Traces trace.TracerProvider
 }
 
 // Router routes by method and path template and serves HTTP. Routes are added
@@ -41,6 +45,7 @@ type Router struct {
 	mux     *mux.Router
 	log     *slog.Logger
 	metrics *metrics
+	tracer  trace.Tracer
 	wrap    []Middleware
 }
 
@@ -52,6 +57,9 @@ func NewRouter(o Options) *Router {
 		mux:     mux.NewRouter().UseEncodedPath().SkipClean(true),
 		log:     o.Log,
 		metrics: newMetrics(o.Registerer),
+	}
+	if o.Traces != nil {
+		r.tracer = o.Traces.Tracer(traces.Scope)
 	}
 	r.mux.NotFoundHandler = r.adapt("", func(http.ResponseWriter, *http.Request) error {
 		return problem.New(problem.NotFound, "")

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/throughline/throughline/deploy/dev"
+	"github.com/throughline/throughline/deploy/otlp"
 )
 
 // devCommand runs everything.
@@ -20,7 +22,13 @@ on one address. The first start makes the workspace "default" and prints its API
 
 // Run implements the command. What a person reads goes to stdout, the log to stderr.
 func (c *devCommand) Run(ctx context.Context, e env) error {
+	traces, stop, err := otlp.Open(ctx, "throughline", e.log, os.Getenv)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	service, err := dev.New(c.Config, dev.Deps{
+		Traces:   traces,
 		Progress: e.stdout,
 		Log:      e.log,
 		Ready:    func(g dev.Guide) error { return g.Write(e.stdout) },

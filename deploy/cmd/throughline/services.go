@@ -10,6 +10,7 @@ import (
 
 	"github.com/throughline/throughline/deploy/assembly"
 	"github.com/throughline/throughline/deploy/connect"
+	"github.com/throughline/throughline/deploy/otlp"
 	"github.com/throughline/throughline/ingest"
 	"github.com/throughline/throughline/ingest/link"
 	"github.com/throughline/throughline/projector"
@@ -29,11 +30,16 @@ type views struct {
 	Views string `name:"views" env:"THROUGHLINE_VIEWS" default:".throughline/${part}" help:"Folder of local copies of topics; of this process alone, and may be removed while it is stopped."`
 }
 
-// serve runs what assemble adds to a process, with its handler on listen if there is one.
-func (c process) serve(ctx context.Context, e env, listen string, assemble func(*assembly.Process) (http.Handler, error)) (err error) {
+// serve runs what assemble adds to a process, with its handler on listen if there is one. Traces know it by its name.
+func (c process) serve(ctx context.Context, e env, name, listen string, assemble func(*assembly.Process) (http.Handler, error)) (err error) {
+	traces, stop, err := otlp.Open(ctx, name, e.log, os.Getenv)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	registry := run.NewRegistry()
 	p := &assembly.Process{
-		Kafka: c.Kafka.Config("throughline"), Log: e.log, Reg: registry, Ready: run.NewReadiness(),
+		Kafka: c.Kafka.Config("throughline"), Log: e.log, Reg: registry, Traces: traces, Ready: run.NewReadiness(),
 	}
 	// Taken before anything is opened, so that a wrong address shows at once.
 	admin, err := run.Listen(ctx, c.Admin)
@@ -112,7 +118,7 @@ func (c ingestCommand) Run(ctx context.Context, e env) error {
 			return fmt.Errorf("name this linker (THROUGHLINE_LINK_INSTANCE): %w", err)
 		}
 	}
-	return c.serve(ctx, e, c.Listen, func(p *assembly.Process) (http.Handler, error) {
+	return c.serve(ctx, e, "ingest", c.Listen, func(p *assembly.Process) (http.Handler, error) {
 		p.Views, p.Admin = c.Views, admin
 		return p.Ingest(ctx, c.Edge, linker, key)
 	})
@@ -142,7 +148,7 @@ func (c projectorCommand) Run(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
-	return c.serve(ctx, e, "", func(p *assembly.Process) (http.Handler, error) {
+	return c.serve(ctx, e, "projector", "", func(p *assembly.Process) (http.Handler, error) {
 		return nil, p.Projector(ctx, c.Projector, clickhouse, key)
 	})
 }
@@ -170,7 +176,7 @@ func (c queryCommand) Run(ctx context.Context, e env) error {
 		return err
 	}
 	cfg := query.Config{PositionTimeout: c.Timeout, Limits: c.Limits}
-	return c.serve(ctx, e, c.Listen, func(p *assembly.Process) (http.Handler, error) {
+	return c.serve(ctx, e, "query", c.Listen, func(p *assembly.Process) (http.Handler, error) {
 		p.Views = c.Views
 		return p.Query(ctx, cfg, clickhouse)
 	})
