@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/throughline/throughline/schema/store"
+	"github.com/throughline/throughline/schema/tlsdial"
 )
 
 // ClickHouse says which ClickHouse to use, as a user who may write. The tags are kong's.
@@ -13,8 +14,8 @@ type ClickHouse struct {
 	User         string `name:"clickhouse-user" env:"CLICKHOUSE_USER" help:"User who may write; empty for the server's default user."`
 	Password     string `name:"clickhouse-password" env:"CLICKHOUSE_PASSWORD" help:"Password of that user."`
 	PasswordFile string `name:"clickhouse-password-file" env:"CLICKHOUSE_PASSWORD_FILE" placeholder:"FILE" help:"File that holds the password."`
-	TLS          bool   `name:"clickhouse-tls" env:"CLICKHOUSE_TLS" help:"Encrypt the connection and check the server's certificate."`
-	CAFile       string `name:"clickhouse-ca-file" env:"CLICKHOUSE_CA_FILE" placeholder:"FILE" help:"Certificate authority of the server, instead of the system's."`
+
+	TLS tlsdial.Config `embed:"" prefix:"clickhouse-" envprefix:"CLICKHOUSE_"`
 }
 
 // Reader is a user who may only read, for the query service.
@@ -39,7 +40,7 @@ func (c ClickHouse) Config() (store.Config, error) {
 		return store.Config{}, err
 	}
 	return store.Config{
-		Addr: c.Addr, Database: c.Database, User: c.User, Password: password, TLS: c.TLS, CAFile: c.CAFile,
+		Addr: c.Addr, Database: c.Database, User: c.User, Password: password, TLS: c.TLS,
 	}, nil
 }
 

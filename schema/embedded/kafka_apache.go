@@ -45,6 +45,23 @@ type ApacheKafkaOptions struct {
 	ShortLived bool
 	// OwnerWait is how long to wait for a dying owner of DataDir; 0 means 10 s.
 	OwnerWait time.Duration
+	// Listeners are further doors of a cluster of one broker, such as one with
+	// TLS. Without any it has one door, without encryption or passwords.
+	Listeners []KafkaListener
+	// ScramUsers are users with their passwords, for both SCRAM mechanisms,
+	// made when the data folder is.
+	ScramUsers map[string]string
+}
+
+// KafkaListener is a door of a broker.
+type KafkaListener struct {
+	// Name is of capital letters, and not that of another one.
+	Name string
+	// Protocol is SSL, SASL_SSL or SASL_PLAINTEXT.
+	Protocol string
+	// Properties are the broker's for this listener, such as
+	// ssl.keystore.location.
+	Properties map[string]string
 }
 
 // ApacheKafka is a running cluster.
@@ -52,6 +69,8 @@ type ApacheKafka struct {
 	// Brokers are the addresses to give to a client. They stay the same when
 	// a broker is killed and restarted.
 	Brokers []string
+	// Doors are the addresses of the further listeners, by name.
+	Doors map[string]string
 
 	java, libs string
 	quick      bool   // see ShortLived
@@ -71,6 +90,9 @@ func StartApacheKafka(ctx context.Context, opts ApacheKafkaOptions) (*ApacheKafk
 	count := cmp.Or(opts.Brokers, 1)
 	if opts.DataDir == "" || (count != 1 && count != 3) {
 		return nil, fmt.Errorf("start Apache Kafka: want a data folder and 1 or 3 brokers, got %q and %d", opts.DataDir, count)
+	}
+	if count != 1 && len(opts.Listeners) > 0 {
+		return nil, errors.New("start Apache Kafka: further listeners are for one broker")
 	}
 	dir, err := filepath.Abs(opts.DataDir)
 	if err != nil {
@@ -95,7 +117,7 @@ func StartApacheKafka(ctx context.Context, opts ApacheKafkaOptions) (*ApacheKafk
 	}
 	k.closed = sync.OnceValue(k.close)
 	for try := 1; ; try++ {
-		err := k.start(ctx, dir, count)
+		err := k.start(ctx, dir, count, opts)
 		if err == nil {
 			k.logger.InfoContext(ctx, "apache kafka started", "brokers", k.Brokers, "data_dir", dir)
 			return k, nil
@@ -108,27 +130,32 @@ func StartApacheKafka(ctx context.Context, opts ApacheKafkaOptions) (*ApacheKafk
 }
 
 // start is one try, with ports of its own.
-func (k *ApacheKafka) start(ctx context.Context, dir string, count int) error {
+func (k *ApacheKafka) start(ctx context.Context, dir string, count int, opts ApacheKafkaOptions) error {
 	var err error
 	if k.cluster, err = clusterID(dir, count); err != nil {
 		return err
 	}
-	ports, err := freePorts(make([]int, 2*count)...)
+	ports, err := freePorts(make([]int, 2*count+len(opts.Listeners))...)
 	if err != nil {
 		return err
 	}
-	k.nodes, k.Brokers = nil, nil
+	k.nodes, k.Brokers, k.Doors = nil, nil, make(map[string]string, len(opts.Listeners))
 	for i := range count {
 		node := kafkaNode{
 			id: i + 1, dir: filepath.Join(dir, fmt.Sprintf("broker-%d", i+1)),
 			port: ports[2*i], controllerPort: ports[2*i+1],
+		}
+		for j, l := range opts.Listeners {
+			door := kafkaDoor{KafkaListener: l, port: ports[2*count+j]}
+			node.doors = append(node.doors, door)
+			k.Doors[l.Name] = door.addr()
 		}
 		k.nodes = append(k.nodes, node)
 		k.Brokers = append(k.Brokers, node.addr())
 	}
 	formats, formatting := errgroup.WithContext(ctx)
 	for _, node := range k.nodes {
-		formats.Go(func() error { return k.format(formatting, node) })
+		formats.Go(func() error { return k.format(formatting, node, opts.ScramUsers) })
 	}
 	if err := formats.Wait(); err != nil {
 		return err
@@ -162,7 +189,7 @@ func clusterID(dir string, count int) (string, error) {
 
 // format writes a broker's configuration, and its metadata folder where there
 // is none yet.
-func (k *ApacheKafka) format(ctx context.Context, node kafkaNode) error {
+func (k *ApacheKafka) format(ctx context.Context, node kafkaNode, scram map[string]string) error {
 	if err := os.MkdirAll(node.dir, 0o700); err != nil {
 		return fmt.Errorf("create folder of broker %d: %w", node.id, err)
 	}
@@ -172,9 +199,16 @@ func (k *ApacheKafka) format(ctx context.Context, node kafkaNode) error {
 	if exists(filepath.Join(node.logDir(), "meta.properties")) {
 		return nil
 	}
-	cmd := exec.CommandContext(ctx, k.java, //nolint:gosec // the user's Java, fixed arguments
+	args := []string{
 		"-XX:TieredStopAtLevel=1", "-cp", filepath.Join(k.libs, "*"),
-		"kafka.tools.StorageTool", "format", "-t", k.cluster, "-c", node.config())
+		"kafka.tools.StorageTool", "format", "-t", k.cluster, "-c", node.config(),
+	}
+	for user, password := range scram {
+		for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
+			args = append(args, "--add-scram", mechanism+"=[name="+user+",password="+password+"]")
+		}
+	}
+	cmd := exec.CommandContext(ctx, k.java, args...) //nolint:gosec // the user's Java
 	cmd.WaitDelay = killBound
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("format storage of broker %d: %w: %s", node.id, err, strings.TrimSpace(string(output)))

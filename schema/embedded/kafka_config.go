@@ -2,7 +2,9 @@ package embedded
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,7 +14,17 @@ type kafkaNode struct {
 	id                   int
 	dir                  string
 	port, controllerPort int
+	doors                []kafkaDoor
 }
+
+// kafkaDoor is a further listener with its port.
+type kafkaDoor struct {
+	KafkaListener
+
+	port int
+}
+
+func (d kafkaDoor) addr() string { return loopback + ":" + strconv.Itoa(d.port) }
 
 func (n kafkaNode) addr() string { return loopback + ":" + strconv.Itoa(n.port) }
 
@@ -31,11 +43,13 @@ func (n kafkaNode) properties(nodes []kafkaNode) string {
 	replicas := len(nodes)
 	// A cluster of three serves reads and writes with one broker down.
 	inSync := max(replicas-1, 1)
+	open, protocols, own := n.listeners()
 	lines := []string{
 		"process.roles=broker,controller",
 		fmt.Sprintf("node.id=%d", n.id),
-		fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s:%d", n.addr(), loopback, n.controllerPort),
-		"advertised.listeners=PLAINTEXT://" + n.addr(),
+		fmt.Sprintf("listeners=%s,CONTROLLER://%s:%d", open, loopback, n.controllerPort),
+		"advertised.listeners=" + open,
+		"listener.security.protocol.map=CONTROLLER:PLAINTEXT," + protocols,
 		"controller.listener.names=CONTROLLER",
 		"inter.broker.listener.name=PLAINTEXT",
 		"controller.quorum.voters=" + strings.Join(voters, ","),
@@ -63,5 +77,19 @@ func (n kafkaNode) properties(nodes []kafkaNode) string {
 		"controller.quorum.election.timeout.ms=500",
 		"controller.quorum.fetch.timeout.ms=1500",
 	}
-	return strings.Join(lines, "\n") + "\n"
+	return strings.Join(append(lines, own...), "\n") + "\n"
+}
+
+// listeners lists the doors for clients with their addresses, the protocol of
+// each, and the properties that each has of its own.
+func (n kafkaNode) listeners() (open, protocols string, own []string) {
+	open, protocols = "PLAINTEXT://"+n.addr(), "PLAINTEXT:PLAINTEXT"
+	for _, d := range n.doors {
+		open += "," + d.Name + "://" + d.addr()
+		protocols += "," + d.Name + ":" + d.Protocol
+		for _, key := range slices.Sorted(maps.Keys(d.Properties)) {
+			own = append(own, "listener.name."+strings.ToLower(d.Name)+"."+key+"="+d.Properties[key])
+		}
+	}
+	return open, protocols, own
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/column"
 
 	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/tlsdial"
 )
 
 // Class is what to do about an error of ClickHouse: problem.Retry,
@@ -42,7 +44,10 @@ func Classify(err error) Class {
 	if exception, ok := errors.AsType[*clickhouse.Exception](err); ok {
 		return classifyCode(exception)
 	}
+	_, refused := tlsdial.Refused(err)
 	switch {
+	case refused:
+		return problem.Stop // whoever is not trusted now is not trusted later
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return problem.Retry // the server may or may not have finished
 	case isNetwork(err):
@@ -50,6 +55,18 @@ func Classify(err error) Class {
 	default:
 		return problem.Stop
 	}
+}
+
+// refusal puts what an error of a connection means in front of it, where that
+// is a matter of trust or of the protocol.
+func refusal(err error) error {
+	if reason, ok := tlsdial.Refused(err); ok {
+		return fmt.Errorf("%s: %w", reason, err)
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %w", tlsdial.ErrHungUp, err)
+	}
+	return err
 }
 
 // classifyCode looks the code up. A distributed query wraps the code of the

@@ -4,12 +4,9 @@ package store
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -17,6 +14,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
+
+	"github.com/throughline/throughline/schema/tlsdial"
 )
 
 // Conn is a pool of connections to one database. It is the driver's own type:
@@ -43,10 +42,8 @@ type Config struct {
 	Database string
 	// User and Password are empty for the user default without a password.
 	User, Password string
-	// TLS encrypts the connection and checks the server's certificate, against
-	// the file CAFile where it is set and the system's roots otherwise.
-	TLS    bool
-	CAFile string
+	// TLS secures the connections; by default they are not.
+	TLS tlsdial.Config
 }
 
 // databaseName is what a database may be called without quoting.
@@ -66,8 +63,8 @@ func (c Config) Validate() error {
 	if !databaseName.MatchString(c.Database) {
 		problems = append(problems, fmt.Errorf("clickhouse database %q is not a plain name", c.Database))
 	}
-	if c.CAFile != "" && !c.TLS {
-		problems = append(problems, errors.New("a clickhouse CA file needs TLS"))
+	if err := c.TLS.Validate(); err != nil {
+		problems = append(problems, fmt.Errorf("clickhouse TLS: %w", err))
 	}
 	return errors.Join(problems...)
 }
@@ -88,16 +85,12 @@ func Open(ctx context.Context, c Config, access Access) (Conn, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	options, err := c.options(access)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := clickhouse.Open(options)
+	conn, err := clickhouse.Open(c.options(access))
 	if err != nil {
 		return nil, fmt.Errorf("open clickhouse %s: %w", c.Addr, err)
 	}
 	if err := prove(ctx, conn); err != nil {
-		return nil, errors.Join(fmt.Errorf("open clickhouse %s: %w", c.Addr, err), conn.Close())
+		return nil, errors.Join(fmt.Errorf("open clickhouse %s: %w", c.Addr, refusal(err)), conn.Close())
 	}
 	return conn, nil
 }
@@ -124,18 +117,16 @@ func CreateDatabase(ctx context.Context, c Config) error {
 }
 
 // options are the driver's options, each with its reason.
-func (c Config) options(access Access) (*clickhouse.Options, error) {
-	encryption, err := c.encryption()
-	if err != nil {
-		return nil, err
-	}
+func (c Config) options(access Access) *clickhouse.Options {
 	o := &clickhouse.Options{
 		// Native, not HTTP: blocks travel as columns, and an exception in the
 		// middle of an answer arrives as one.
 		Protocol: clickhouse.Native,
 		Addr:     c.addresses(),
 		Auth:     clickhouse.Auth{Database: c.Database, Username: c.User, Password: c.Password},
-		TLS:      encryption,
+		// The dialer reads the files of TLS for each connection, so that
+		// certificates can be replaced while the process runs.
+		DialContext: func(ctx context.Context, addr string) (net.Conn, error) { return c.TLS.DialContext(ctx, "tcp", addr) },
 		// system.processes and the server's log then say whose query it is.
 		ClientInfo: clickhouse.ClientInfo{Products: []struct{ Name, Version string }{{Name: "throughline", Version: "1"}}},
 		// Rows compress about five to one; LZ4 costs less than the copying it
@@ -174,26 +165,7 @@ func (c Config) options(access Access) (*clickhouse.Options, error) {
 			"insert_deduplicate": 1,
 		}
 	}
-	return o, nil
-}
-
-func (c Config) encryption() (*tls.Config, error) {
-	if !c.TLS {
-		return nil, nil
-	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CAFile == "" {
-		return t, nil
-	}
-	pem, err := os.ReadFile(c.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read clickhouse CA file: %w", err)
-	}
-	t.RootCAs = x509.NewCertPool()
-	if !t.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("clickhouse CA file %s holds no certificate", c.CAFile)
-	}
-	return t, nil
+	return o
 }
 
 // prove asks for the server's version, which needs a working login.

@@ -15,6 +15,7 @@ import (
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/schematest"
 	"github.com/throughline/throughline/schema/store"
+	"github.com/throughline/throughline/schema/tlsdial"
 )
 
 func TestMain(m *testing.M) { os.Exit(schematest.Main(m)) }
@@ -235,8 +236,8 @@ func TestMistakesOfTheProgramStop(t *testing.T) {
 
 func TestConfigNamesEveryProblem(t *testing.T) {
 	t.Parallel()
-	err := store.Config{Addr: "nowhere", Database: "a-b; DROP", CAFile: "x"}.Validate()
-	for _, want := range []string{`"nowhere" is not host:port`, `"a-b; DROP" is not a plain name`, "CA file needs TLS"} {
+	err := store.Config{Addr: "nowhere", Database: "a-b; DROP", TLS: tlsdial.Config{CAFile: "x"}}.Validate()
+	for _, want := range []string{`"nowhere" is not host:port`, `"a-b; DROP" is not a plain name`, "needs TLS to be turned on"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %s", err, want)
 		}

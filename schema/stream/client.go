@@ -10,8 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/plugin/kprom"
-	"go.opentelemetry.io/otel/trace"
 
+	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/tlsdial"
 	"github.com/throughline/throughline/schema/topic"
 )
 
@@ -23,17 +24,18 @@ type Config struct {
 	ClientID string
 	// Prefix begins the name of every topic, group and transactional id; without a dot at its end.
 	Prefix string
+	// TLS secures the connections, SASL says who this process is. By default there is neither.
+	TLS  tlsdial.Config
+	SASL SASL
 	// Embedded says that the broker is the in-process one, which does not fence a transactional id as Kafka does:
 	// transactional ids then carry a nonce per start.
 	Embedded bool
 }
 
-// Deps is what every part of this package takes from its service. Reg may be nil: then nothing is measured. So may
-// Traces: then records carry no traces.
+// Deps is what every part of this package takes from its service. Reg may be nil: then nothing is measured.
 type Deps struct {
-	Log    *slog.Logger
-	Reg    prometheus.Registerer
-	Traces trace.TracerProvider
+	Log *slog.Logger
+	Reg prometheus.Registerer
 }
 
 // Topic is the full name of a topic.
@@ -63,6 +65,10 @@ func (c Config) Validate() error {
 	if c.Prefix == "" {
 		errs = append(errs, errors.New("kafka prefix is missing"))
 	}
+	if err := c.TLS.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("kafka TLS: %w", err))
+	}
+	errs = append(errs, c.SASL.validate(c.TLS.Enabled))
 	return errors.Join(errs...)
 }
 
@@ -88,7 +94,7 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer, opts ...kgo.O
 
 func commonOptions(cfg Config, log *slog.Logger, reg prometheus.Registerer) ([]kgo.Opt, error) {
 	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("open kafka client: %w", err)
+		return nil, problem.WithKind(problem.Stop, fmt.Errorf("open kafka client: %w", err))
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
@@ -103,13 +109,12 @@ func commonOptions(cfg Config, log *slog.Logger, reg prometheus.Registerer) ([]k
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		// 100 ms, 200 ms … 2 s: a broker's restart takes seconds, and a partition owner must not stay behind it for long.
 		kgo.RetryBackoffFn(backoff),
-		// A request to a broker that is gone fails within 5 s, so that a failover does not outlast a session timeout.
-		kgo.DialTimeout(5 * time.Second),
 		// A marker that is not written yet answers CONCURRENT_TRANSACTIONS; the next transaction waits in steps of this.
 		kgo.ConcurrentTransactionsBackoff(20 * time.Millisecond),
 		// What brokers collect about clients over KIP-714 is nobody's business by default.
 		kgo.DisableClientMetrics(),
 	}
+	opts = append(opts, cfg.secureOptions()...)
 	if reg == nil {
 		return opts, nil
 	}
