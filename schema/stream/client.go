@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/plugin/kprom"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/tlsdial"
@@ -32,10 +33,12 @@ type Config struct {
 	Embedded bool
 }
 
-// Deps is what every part of this package takes from its service. Reg may be nil: then nothing is measured.
+// Deps is what every part of this package takes from its service. Reg may be nil: then nothing is measured. So may
+// Traces: then records carry no traces.
 type Deps struct {
-	Log *slog.Logger
-	Reg prometheus.Registerer
+	Log    *slog.Logger
+	Reg    prometheus.Registerer
+	Traces trace.TracerProvider
 }
 
 // Topic is the full name of a topic.
