@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/throughline/throughline/ingest/derive"
+	"github.com/throughline/throughline/ingest/links"
 	"github.com/throughline/throughline/ingest/registry"
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
@@ -34,7 +36,7 @@ type handler struct {
 
 func newHandler(deps Deps, w *window, m *metrics) *handler {
 	return &handler{
-		objects: deps.Objects, window: w, outputs: outputs{deps.Kafka}, metrics: m, log: deps.Log,
+		objects: deps.Objects, window: w, outputs: outputs{derive.Records{Kafka: deps.Kafka}}, metrics: m, log: deps.Log,
 		events: deps.Kafka.Topic(topic.Events), rejections: deps.Kafka.Topic(topic.Rejections),
 	}
 }
@@ -69,7 +71,7 @@ func (h *handler) answer(ctx context.Context, p int32, r *stream.Record) (*strea
 		h.count(outcomeInvalid)
 		return h.outputs.rejection(s, nil, event.StatusInvalid, reasons(broken), r)
 	}
-	primary, stored, refused, err := h.resolve(s)
+	primary, stored, refused, err := h.resolve(ctx, s)
 	switch {
 	case err != nil:
 		return nil, err
@@ -96,16 +98,17 @@ type refusal struct {
 
 // resolve finds the primary object. Where the edge has found it before, it is never refused again: it may be gone
 // meanwhile, and then has no record.
-func (h *handler) resolve(s *event.Submission) (object.Ref, *object.Record, refusal, error) {
+func (h *handler) resolve(ctx context.Context, s *event.Submission) (object.Ref, *object.Record, refusal, error) {
+	in := links.In{Objects: h.objects, Workspace: s.Workspace}
 	if s.Resolved {
 		ref := object.Ref{Type: s.Type, ID: s.ObjectID}
-		rec, err := h.objects.ResolveLocal(s.Workspace, object.Lookup{Type: ref.Type, ID: ref.ID})
+		rec, err := in.Resolve(ctx, object.Lookup{Type: ref.Type, ID: ref.ID})
 		if errors.Is(err, registry.ErrNotFound) {
 			return ref, nil, refusal{}, nil
 		}
 		return ref, rec, refusal{}, err
 	}
-	rec, err := h.objects.ResolveLocal(s.Workspace, object.Lookup{Type: s.Type, ID: s.ObjectID, ExternalID: s.ExternalID})
+	rec, err := in.Resolve(ctx, object.Lookup{Type: s.Type, ID: s.ObjectID, ExternalID: s.ExternalID})
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return object.Ref{}, nil, refusal{event.StatusNotFound, fmt.Sprintf("no %s has this objectId or externalId", s.Type)}, nil
@@ -114,7 +117,7 @@ func (h *handler) resolve(s *event.Submission) (object.Ref, *object.Record, refu
 	case err != nil:
 		return object.Ref{}, nil, refusal{}, err
 	}
-	return refOf(rec), rec, refusal{}, nil
+	return object.Ref{Type: rec.Type, ID: rec.ID}, rec, refusal{}, nil
 }
 
 // link makes the event, unless it is a repeat.
@@ -128,15 +131,15 @@ func (h *handler) link(ctx context.Context, p int32, s *event.Submission, primar
 		h.count(outcomeDuplicate)
 		return h.outputs.rejection(s, &primary, event.StatusDuplicate, repeatOf(first, digest), r)
 	}
-	f, err := findLinks(primary, stored, s.Related, inWorkspace{h.objects, s.Workspace})
+	f, err := links.Of(ctx, primary, stored, s.Related, links.In{Objects: h.objects, Workspace: s.Workspace})
 	if err != nil {
 		return nil, err
 	}
 	e := &event.Event{
 		ID: s.ID, Workspace: s.Workspace, Type: primary.Type, ObjectID: primary.ID, Name: s.Name, Source: s.Source,
-		OccurredAt: s.Occurred(), ReceivedAt: s.ReceivedAt, Links: f.links, LinksDropped: f.dropped,
+		OccurredAt: s.Occurred(), ReceivedAt: s.ReceivedAt, Links: f.Links, LinksDropped: f.Dropped,
 	}
-	if err := h.seal(ctx, e, stored, personalOf(s, f.missing)); err != nil {
+	if err := h.seal(ctx, e, stored, personalOf(s, f.Missing)); err != nil {
 		return nil, err
 	}
 	out, err := h.outputs.event(e, digest, r)
@@ -148,9 +151,9 @@ func (h *handler) link(ctx context.Context, p int32, s *event.Submission, primar
 		return h.outputs.deadLetter(Group, fmt.Sprintf("event would have %d bytes; at most %d are allowed", n, topic.MaxRecordBytes), s.Workspace, r)
 	}
 	h.count(outcomeLinked)
-	h.metrics.missing.WithLabelValues("event").Add(float64(len(f.missing)))
-	h.metrics.missing.WithLabelValues("relation").Add(float64(f.absent))
-	h.metrics.dropped.Add(float64(f.dropped))
+	h.metrics.missing.WithLabelValues("event").Add(float64(len(f.Missing)))
+	h.metrics.missing.WithLabelValues("relation").Add(float64(f.Absent))
+	h.metrics.dropped.Add(float64(f.Dropped))
 	return out, h.window.add(p, id, seen{at: s.ReceivedAt.Time, digest: digest})
 }
 

@@ -5,23 +5,15 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/throughline/throughline/ingest/derive"
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/topic"
 )
 
-// maxDeadKeyBytes bounds what a dead letter keeps of its source's key, which any producer may have made of any length.
-const maxDeadKeyBytes = 4 << 10
-
 // outputs makes the records that answer a submission. All of them name the submission as their origin.
-type outputs struct{ kafka stream.Config }
-
-func (o outputs) record(name topic.Name, p int32, key, value []byte, source *stream.Record, headers []topic.Header) *stream.Record {
-	r := &stream.Record{Topic: o.kafka.Topic(name), Partition: p, Key: key, Value: value, Headers: stream.Headers(headers)}
-	stream.SetOrigin(r, source)
-	return r
-}
+type outputs struct{ derive.Records }
 
 func (o outputs) event(e *event.Event, digest [16]byte, source *stream.Record) (*stream.Record, error) {
 	value, err := e.Encode()
@@ -31,7 +23,7 @@ func (o outputs) event(e *event.Event, digest [16]byte, source *stream.Record) (
 	envelope := topic.Envelope{ID: e.ID, Type: topic.TypeEvent, Workspace: e.Workspace, Time: e.OccurredAt.Time}
 	key := topic.Key(e.Workspace, string(e.Type), e.ObjectID)
 	headers := envelope.Headers(topic.Header{Key: topic.HeaderDigest, Value: hex.EncodeToString(digest[:])})
-	return o.record(topic.Events, source.Partition, key, value, source, headers), nil
+	return o.Record(topic.Events, source.Partition, key, value, source, headers), nil
 }
 
 // rejection says why a submission did not become an event. What the submission says of itself is kept as far as it is
@@ -61,7 +53,7 @@ func (o outputs) rejection(s *event.Submission, primary *object.Ref, status even
 		return nil, err
 	}
 	envelope := topic.Envelope{ID: rej.ID, Type: topic.TypeRejection, Workspace: rej.Workspace, Time: rej.ReceivedAt.Time}
-	return o.record(topic.Rejections, source.Partition, key, value, source, envelope.Headers()), nil
+	return o.Record(topic.Rejections, source.Partition, key, value, source, envelope.Headers()), nil
 }
 
 // forward is the submission once more, resolved and complete, in the partition of its primary object.
@@ -74,26 +66,12 @@ func (o outputs) forward(s *event.Submission, primary object.Ref, p int32, sourc
 	}
 	envelope := topic.Envelope{ID: s.ID, Type: topic.TypeSubmission, Workspace: s.Workspace, Time: s.ReceivedAt.Time}
 	key := topic.Key(s.Workspace, string(primary.Type), primary.ID)
-	return o.record(topic.Submissions, p, key, value, source, envelope.Headers()), nil
+	return o.Record(topic.Submissions, p, key, value, source, envelope.Headers()), nil
 }
 
 // deadLetter keeps a record that nobody can process.
 func (o outputs) deadLetter(group, reason, workspace string, source *stream.Record) (*stream.Record, error) {
-	key := source.Key[:min(len(source.Key), maxDeadKeyBytes)]
-	letter := event.DeadLetter{
-		Group: group, Topic: source.Topic, Partition: source.Partition, Offset: source.Offset, Reason: reason,
-		Workspace: workspace, At: event.TimeOf(recordTime(source)), Key: key, Value: source.Value,
-	}
-	value, err := letter.Encode()
-	if err != nil {
-		return nil, err
-	}
-	envelope := topic.Envelope{
-		ID:   group + "/" + topic.Origin(source.Topic, source.Partition, source.Offset),
-		Type: topic.TypeDeadLetter, Workspace: workspace, Time: letter.At.Time,
-	}
-	// The topic has one partition, whatever partition the source stood in.
-	return o.record(topic.DeadLetters, 0, key, value, source, envelope.Headers()), nil
+	return o.DeadLetter(group, reason, workspace, event.TimeOf(derive.Time(source)), source)
 }
 
 // beginning is at most n code points of s.

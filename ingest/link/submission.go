@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/throughline/throughline/ingest/derive"
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/stream"
@@ -16,10 +17,6 @@ import (
 // maxSubmissionBytes bounds a record of submissions. An event of 32 KiB grows sixfold at most when its text is escaped,
 // and gets an envelope of less than 4 KiB.
 const maxSubmissionBytes = 6*event.MaxEventBytes + 4<<10
-
-// clockSlack is how far the clock that stamps a record may lie behind the one by which the edge checked its times: what
-// the edge has accepted is not refused for that.
-const clockSlack = time.Hour
 
 // parse reads a record of submissions. An error means that nobody can process it.
 func parse(r *stream.Record) (*event.Submission, error) {
@@ -43,11 +40,11 @@ func parse(r *stream.Record) (*event.Submission, error) {
 // a time of receipt. It lists the rules that the submission breaks. It looks at the record alone and at no clock, so
 // that a batch that is processed again gives the same.
 func complete(s *event.Submission, r *stream.Record) []object.Violation {
-	stamp := recordTime(r)
+	stamp := derive.Time(r)
 	s.ReceivedAt = receivedAt(s, stamp)
 	now := stamp
 	if s.Resolved {
-		now = now.Add(clockSlack)
+		now = now.Add(derive.ClockSlack)
 	}
 	broken := append(canonicalise(s), s.Validate(now)...)
 	if n := contentBytes(s); n > event.MaxEventBytes {
@@ -89,27 +86,12 @@ func contentBytes(s *event.Submission) int {
 	return n
 }
 
-// latest is the last time that a record is believed to carry. The read side cannot hold times beyond 2261.
-func latest() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) }
-
-// recordTime is when a record was appended, as far as its producer's clock can be believed.
-func recordTime(r *stream.Record) time.Time {
-	switch {
-	case r.Timestamp.Before(time.UnixMilli(0)):
-		return time.UnixMilli(0).UTC()
-	case r.Timestamp.After(latest()):
-		return latest()
-	default:
-		return r.Timestamp.UTC()
-	}
-}
-
 // receivedAt is the time of receipt that a submission carries, where that can be true: not later than its record, and,
 // unless the edge has vouched for the rest, not more than a day before it.
 func receivedAt(s *event.Submission, stamp time.Time) event.Time {
 	at := s.ReceivedAt
 	tooEarly := !s.Resolved && at.Before(stamp.Add(-event.Ahead)) || at.Before(time.UnixMilli(0))
-	if at.IsZero() || tooEarly || at.After(stamp.Add(clockSlack)) {
+	if at.IsZero() || tooEarly || at.After(stamp.Add(derive.ClockSlack)) {
 		return event.TimeOf(stamp)
 	}
 	return event.TimeOf(at.Time)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/throughline/throughline/ingest/derive"
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/stream"
@@ -53,8 +54,8 @@ func TestReceivedAtIsBelievedAsFarAsItCanBe(t *testing.T) {
 		"two hours after":                        {at: noon().Add(2 * time.Hour), resolved: true, want: noon()},
 		"before 1970":                            {at: time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC), resolved: true, want: noon()},
 		"a record without a time":                {stamp: time.UnixMilli(-1), want: time.UnixMilli(0)},
-		"a record of the far future":             {stamp: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), want: latest()},
-		"a record and receipt in the far future": {at: time.Date(9998, 1, 1, 0, 0, 0, 0, time.UTC), stamp: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), want: latest()},
+		"a record of the far future":             {stamp: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), want: derive.Latest()},
+		"a record and receipt in the far future": {at: time.Date(9998, 1, 1, 0, 0, 0, 0, time.UTC), stamp: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), want: derive.Latest()},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +65,7 @@ func TestReceivedAtIsBelievedAsFarAsItCanBe(t *testing.T) {
 				r.Timestamp = tt.stamp
 			}
 			s := &event.Submission{ReceivedAt: event.TimeOf(tt.at), Resolved: tt.resolved}
-			if got := receivedAt(s, recordTime(r)); !got.Equal(tt.want) {
+			if got := receivedAt(s, derive.Time(r)); !got.Equal(tt.want) {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})

@@ -1,6 +1,7 @@
-package link
+package links_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,11 +10,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/throughline/throughline/ingest/links"
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
 )
 
-// graph is a finder over objects that are written as TYPE/id, with relations between them. An external id of an object is
+// graph is a Finder over objects that are written as TYPE/id, with relations between them. An external id of an object is
 // its id with an x before it.
 type graph map[string][]string
 
@@ -30,14 +32,14 @@ func (g graph) find(ref object.Ref) *object.Record {
 	return rec
 }
 
-func (g graph) Named(l object.Lookup) (*object.Record, error) {
+func (g graph) Named(_ context.Context, l object.Lookup) (*object.Record, error) {
 	if l.ID == "" {
 		return g.find(object.Ref{Type: l.Type, ID: l.ExternalID[1:]}), nil
 	}
 	return g.find(object.Ref{Type: l.Type, ID: l.ID}), nil
 }
 
-func (g graph) Relation(r object.Relation) (*object.Record, error) {
+func (g graph) Relation(_ context.Context, r object.Relation) (*object.Record, error) {
 	return g.find(object.Ref{Type: r.Type, ID: r.ID}), nil
 }
 
@@ -146,20 +148,20 @@ func TestFindLinks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			primary := object.Ref{Type: "C", ID: "1"}
-			got, err := findLinks(primary, tt.graph.find(primary), tt.related, tt.graph)
+			got, err := links.Of(t.Context(), primary, tt.graph.find(primary), tt.related, tt.graph)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, describe(got.links)); diff != "" {
+			if diff := cmp.Diff(tt.want, describe(got.Links)); diff != "" {
 				t.Errorf("links (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(tt.missing, got.missing, cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(tt.missing, got.Missing, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("missing (-want +got):\n%s", diff)
 			}
-			if got.absent != tt.absent || got.dropped != 0 {
-				t.Errorf("got %d absent and %d dropped, want %d and 0", got.absent, got.dropped, tt.absent)
+			if got.Absent != tt.absent || got.Dropped != 0 {
+				t.Errorf("got %d absent and %d dropped, want %d and 0", got.Absent, got.Dropped, tt.absent)
 			}
-			for i, l := range got.links {
+			for i, l := range got.Links {
 				if (l.Kind == event.LinkPrimary) != (i == 0) {
 					t.Errorf("link %d is %s", i, l.Kind)
 				}
@@ -182,18 +184,18 @@ func TestFindLinksCountsWhatIsBeyondTheLimit(t *testing.T) {
 		}
 	}
 	primary := object.Ref{Type: "C", ID: "1"}
-	got, err := findLinks(primary, g.find(primary), nil, g)
+	got, err := links.Of(t.Context(), primary, g.find(primary), nil, g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.links) != event.MaxLinks {
-		t.Errorf("got %d links, want %d", len(got.links), event.MaxLinks)
+	if len(got.Links) != event.MaxLinks {
+		t.Errorf("got %d links, want %d", len(got.Links), event.MaxLinks)
 	}
-	if want := 1 + 50 + 1250 - event.MaxLinks; got.dropped != want {
-		t.Errorf("got %d dropped, want %d", got.dropped, want)
+	if want := 1 + 50 + 1250 - event.MaxLinks; got.Dropped != want {
+		t.Errorf("got %d dropped, want %d", got.Dropped, want)
 	}
 	// The nearest are kept.
-	for _, l := range got.links[1:51] {
+	for _, l := range got.Links[1:51] {
 		if len(l.Via) != 1 {
 			t.Errorf("%v stands among the first level", l)
 		}

@@ -1,0 +1,49 @@
+package stream_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline/throughline/schema/stream"
+)
+
+// TestTailGivesWhatIsCommittedAfterItWasOpened has records before the tail was opened, between that and its run, and in
+// transactions that are aborted and committed.
+func TestTailGivesWhatIsCommittedAfterItWasOpened(t *testing.T) {
+	t.Parallel()
+	for _, b := range brokers() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := b.config(t)
+			ensureTopics(t, cfg, specs(2))
+			put(t, cfg, outputs, 0, 0, 3)
+			tail, err := stream.OpenTail(t.Context(), cfg, "tail", outputs, deps(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, cfg, outputs, 0, 10, 2)
+			put(t, cfg, outputs, 1, 20, 1)
+			putTxn(t, cfg, outputs, 1, kgo.TryAbort, "aborted")
+			putTxn(t, cfg, outputs, 1, kgo.TryCommit, "committed")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			got := map[string]int{}
+			err = tail.Run(ctx, func(r *stream.Record) {
+				if got[string(r.Value)]++; len(got) == 4 {
+					cancel()
+				}
+			})
+			tail.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(map[string]int{"v10": 1, "v11": 1, "v20": 1, "committed": 1}, got); diff != "" {
+				t.Errorf("records (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
