@@ -21,7 +21,7 @@ func (r *Registry) apply(b *pebble.Batch, rec *stream.Record) error {
 	parts, err := topic.ParseKey(rec.Key)
 	if err == nil {
 		if rec.Topic == r.objects {
-			err = applyObject(b, rec, parts)
+			err = r.applyObject(b, rec, parts)
 		} else {
 			err = applySubjectKey(b, rec, parts)
 		}
@@ -40,7 +40,7 @@ func (r *Registry) apply(b *pebble.Batch, rec *stream.Record) error {
 // errUnreadable marks a record that says nothing to us.
 var errUnreadable = errors.New("unreadable record")
 
-func applyObject(b *pebble.Batch, rec *stream.Record, parts []string) error {
+func (r *Registry) applyObject(b *pebble.Batch, rec *stream.Record, parts []string) error {
 	if len(parts) != 3 || slices.ContainsFunc(parts, hasSeparator) {
 		return fmt.Errorf("%w: key %q is not workspace/TYPE/id", errUnreadable, rec.Key)
 	}
@@ -56,20 +56,21 @@ func applyObject(b *pebble.Batch, rec *stream.Record, parts []string) error {
 			return fmt.Errorf("%w: the record is not that of its key %q", errUnreadable, rec.Key)
 		}
 	}
-	if err := dropExternal(b, key, workspace, ref); err != nil {
-		return err
+	if !r.fresh.first(key) {
+		if err := dropExternal(b, key, workspace, ref); err != nil {
+			return err
+		}
 	}
 	if next == nil {
 		return remove(b, key)
 	}
-	at := writeTime(rec.Timestamp)
 	if next.ExternalToken != "" {
 		external := append(externalPrefix(workspace, ref.Type, next.ExternalToken), ref.ID...)
-		if err := b.Set(external, at, nil); err != nil {
+		if err := b.Set(external, appendTime(nil, rec.Timestamp), nil); err != nil {
 			return fmt.Errorf("store external id: %w", err)
 		}
 	}
-	if err := b.Set(key, append(at, rec.Value...), nil); err != nil {
+	if err := b.Set(key, encodeObject(next, rec.Timestamp), nil); err != nil {
 		return fmt.Errorf("store object: %w", err)
 	}
 	return nil
@@ -85,31 +86,33 @@ func dropExternal(b *pebble.Batch, key []byte, workspace string, ref object.Ref)
 	if err != nil {
 		return fmt.Errorf("read object: %w", err)
 	}
-	old, parseErr := object.ParseRecord(value[min(timeBytes, len(value)):])
-	if err := closer.Close(); err != nil {
+	token, err := tokenOf(value)
+	if err := errors.Join(err, closer.Close()); err != nil {
 		return fmt.Errorf("read object: %w", err)
 	}
-	if parseErr != nil {
-		return parseErr
-	}
-	if old.ExternalToken == "" {
+	if token == "" {
 		return nil
 	}
-	return remove(b, append(externalPrefix(workspace, ref.Type, old.ExternalToken), ref.ID...))
+	return remove(b, append(externalPrefix(workspace, ref.Type, token), ref.ID...))
 }
 
 func applySubjectKey(b *pebble.Batch, rec *stream.Record, parts []string) error {
 	if len(parts) != 4 || slices.ContainsFunc(parts, hasSeparator) {
 		return fmt.Errorf("%w: key %q is not workspace/TYPE/id/keyId", errUnreadable, rec.Key)
 	}
-	key := subjectKey(parts[0], object.Ref{Type: object.Type(parts[1]), ID: parts[2]}, parts[3])
+	workspace, ref, id := parts[0], object.Ref{Type: object.Type(parts[1]), ID: parts[2]}, parts[3]
+	key := subjectKey(workspace, ref, id)
 	if rec.Value == nil {
 		return remove(b, key)
 	}
-	if _, err := seal.ParseKeyRecord(rec.Value); err != nil {
+	data, err := seal.ParseKeyRecord(rec.Value)
+	if err != nil {
 		return fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	if err := b.Set(key, rec.Value, nil); err != nil {
+	if data.Workspace != workspace || data.Type != ref.Type || data.ObjectID != ref.ID || data.ID != id {
+		return fmt.Errorf("%w: the data key is not that of its record's key %q", errUnreadable, rec.Key)
+	}
+	if err := b.Set(key, encodeKey(data), nil); err != nil {
 		return fmt.Errorf("store data key: %w", err)
 	}
 	return nil

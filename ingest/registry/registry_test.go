@@ -136,9 +136,11 @@ func TestRegistryGoesOnFromItsCheckpoint(t *testing.T) {
 	l := kafka(t)
 	dir := t.TempDir()
 	v := l.follow(t, dir)
-	const objects = 200
+	// More than the 32 KiB of its log that the store holds back in memory.
+	const objects = 400
 	for i := range objects {
-		l.put(t, "c"+string(rune('a'+i%26))+strings.Repeat("x", i/26), "", time.Now())
+		id := "c" + string(rune('a'+i%26)) + strings.Repeat("x", i/26)
+		l.put(t, id, "of "+id, time.Now())
 	}
 	check(t, v.Barrier(t.Context()))
 	// The folder as a kill leaves it: what the process has written, without its farewell.

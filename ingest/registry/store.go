@@ -18,9 +18,9 @@ import (
 // The keys of the store. Parts are separated by a zero byte, which no part may contain (ids have no control
 // characters), so that a prefix never matches a longer id.
 const (
-	objectSpace   = 'o' // workspace, type, id → record time, the record's value
+	objectSpace   = 'o' // workspace, type, id → record time, what the record says
 	externalSpace = 'x' // workspace, type, token, id → record time
-	subjectSpace  = 'k' // workspace, type, id, key id → the key record's value
+	subjectSpace  = 'k' // workspace, type, id, key id → what the key record says
 )
 
 // timeBytes is the length of the record time before an object's value: milliseconds, big-endian.
@@ -63,12 +63,12 @@ func (r *Registry) Object(workspace string, ref object.Ref) (*object.Record, boo
 	if err != nil {
 		return nil, false, fmt.Errorf("read object: %w", err)
 	}
-	if !found || len(value) < timeBytes {
+	if !found {
 		return nil, false, nil
 	}
-	rec, err := object.ParseRecord(value[timeBytes:])
+	rec, err := decodeObject(workspace, ref, value)
 	if err != nil {
-		return nil, false, err
+		return nil, false, fmt.Errorf("read object: %w", err)
 	}
 	return rec, true, nil
 }
@@ -118,18 +118,16 @@ func (r *Registry) scan(prefix []byte, fn func(key, value []byte)) error {
 	return errors.Join(it.Error(), it.Close())
 }
 
-// last is the value of the last entry under a prefix.
-func (r *Registry) last(prefix []byte) ([]byte, bool, error) {
+// last is the rest of the key, and the value, of the last entry under a prefix.
+func (r *Registry) last(prefix []byte) (rest string, value []byte, found bool, err error) {
 	it, err := r.view.DB().NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
-		return nil, false, fmt.Errorf("open iterator: %w", err)
+		return "", nil, false, fmt.Errorf("open iterator: %w", err)
 	}
-	var value []byte
-	found := it.Last()
-	if found {
-		value = bytes.Clone(it.Value())
+	if found = it.Last(); found {
+		rest, value = string(it.Key()[len(prefix):]), bytes.Clone(it.Value())
 	}
-	return value, found, errors.Join(it.Error(), it.Close())
+	return rest, value, found, errors.Join(it.Error(), it.Close())
 }
 
 // after is the least key beyond a prefix. Prefixes end in a zero byte, so the increment never carries.
@@ -144,8 +142,4 @@ func readTime(value []byte) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(value)))
-}
-
-func writeTime(t time.Time) []byte {
-	return binary.BigEndian.AppendUint64(make([]byte, 0, timeBytes), uint64(t.UnixMilli()))
 }

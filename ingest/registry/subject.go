@@ -26,14 +26,14 @@ func (r *Registry) DataKey(ctx context.Context, workspace string, ref object.Ref
 // CurrentKey is the newest data key of a subject, on the view as it is, and its id; ErrErased where it has none. A subject
 // may have several: two edges may have made one each.
 func (r *Registry) CurrentKey(workspace string, ref object.Ref) (string, *seal.DataKey, error) {
-	value, found, err := r.last(subjectPrefix(workspace, ref))
+	id, value, found, err := r.last(subjectPrefix(workspace, ref))
 	if err != nil {
 		return "", nil, err
 	}
 	if !found {
 		return "", nil, ErrErased
 	}
-	key, id, err := r.unwrap(value)
+	key, err := r.unwrap(workspace, ref, id, value)
 	return id, key, err
 }
 
@@ -45,17 +45,15 @@ func (r *Registry) dataKey(workspace string, ref object.Ref, keyID string) (*sea
 	if !found {
 		return nil, ErrErased
 	}
-	key, _, err := r.unwrap(value)
-	return key, err
+	return r.unwrap(workspace, ref, keyID, value)
 }
 
-func (r *Registry) unwrap(value []byte) (*seal.DataKey, string, error) {
-	rec, err := seal.ParseKeyRecord(value)
+func (r *Registry) unwrap(workspace string, ref object.Ref, id string, value []byte) (*seal.DataKey, error) {
+	rec, err := decodeKey(workspace, ref, id, value)
 	if err != nil {
-		return nil, "", err
+		return nil, fmt.Errorf("read data key: %w", err)
 	}
-	key, err := r.master.Unwrap(rec)
-	return key, rec.ID, err
+	return r.master.Unwrap(rec)
 }
 
 // OpenObject makes the object in the clear. Where its data key was erased, its personal fields are absent.

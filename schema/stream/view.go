@@ -39,6 +39,8 @@ type ViewConfig struct {
 	Version int
 	// CacheBytes bounds the block cache; 16 MiB by default.
 	CacheBytes int64
+	// MemTableBytes is the size of a memtable, of which there are two; 4 MiB by default.
+	MemTableBytes uint64
 	// MaxAge is how old a checkpoint may be before a deletion may have been missed; half of topic.TombstoneRetention
 	// by default.
 	MaxAge time.Duration
@@ -50,6 +52,9 @@ const BarrierTimeout = 2 * time.Second
 func (c ViewConfig) withDefaults() ViewConfig {
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 16 << 20
+	}
+	if c.MemTableBytes == 0 {
+		c.MemTableBytes = 4 << 20
 	}
 	if c.MaxAge == 0 {
 		c.MaxAge = topic.TombstoneRetention / 2
@@ -68,6 +73,9 @@ type View struct {
 	topics  map[string]topicMeta
 	tps     []TopicPartition
 	ends    *endRounds
+
+	// unread is how many offsets lay before the view when it began with an empty store, and 0 where it did not.
+	unread int64
 
 	mu sync.Mutex
 	// positions are the next offsets to apply. Everything below is in the store.
@@ -219,6 +227,10 @@ func (v *View) Ready() error {
 		return nil
 	}
 }
+
+// Unread is how many offsets lay before the view where it began with an empty store: at most as many records will be
+// applied before it is up to date. It is 0 where the view has gone on from a checkpoint.
+func (v *View) Unread() int64 { return v.unread }
 
 // Position is the next offset of a partition that the view will apply.
 func (v *View) Position(tp TopicPartition) int64 {
