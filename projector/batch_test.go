@@ -2,6 +2,7 @@ package projector
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -10,18 +11,18 @@ import (
 
 	"github.com/throughline/throughline/projector/projections"
 	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/table"
 )
 
-// counting is a projection that gives as many rows of ten bytes as a record's value is long.
+// counting is a projection that gives as many rows as a record's value is long.
 func counting() projections.Projection {
 	return projections.Projection{
 		Table: "t", Version: 7,
-		Transform: func(_ context.Context, rec projections.Record, _ projections.Opener) ([]projections.Row, error) {
-			rows := make([]projections.Row, len(rec.Value))
-			for i := range rows {
-				rows[i] = projections.Row{Offset: rec.Offset, Index: int32(i), StoredAt: rec.Timestamp, Bytes: 10}
+		Transform: func(_ context.Context, rec projections.Record, _ projections.Opener, to *table.Block) error {
+			for i := range rec.Value {
+				to.Add(&table.ObjectRow{From: table.Source{Offset: rec.Offset, Row: int32(i)}})
 			}
-			return rows, nil
+			return nil
 		},
 	}
 }
@@ -31,23 +32,35 @@ type cutBatch struct {
 	Rows     int
 }
 
-// cutAll cuts a lane until nothing is left.
-func cutAll(t *testing.T, l *lane, bounds func() *budget) []cutBatch {
+// cutAll makes batches of what comes in several polls.
+func cutAll(t *testing.T, rows, bytes int, polls ...stream.Batch) []cutBatch {
 	t.Helper()
-	s := &session{worker: &worker{p: counting()}}
+	l := &lane{next: 5}
+	for _, p := range polls {
+		l.push(p)
+		u := &builder{worker: &worker{p: counting()}, rows: rows, bytes: bytes, months: true, open: l.open}
+		must(t, u.include(t.Context(), l.queue))
+		l.queue, l.open, l.closed = nil, u.open, append(l.closed, u.closed...)
+	}
+	if l.open != nil {
+		l.close(counting())
+	}
 	var got []cutBatch
-	for len(l.queue) > 0 {
-		b, err := s.cut(t.Context(), l, bounds())
-		must(t, err)
-		if b.from == b.to {
-			t.Fatalf("batch is empty at offset %d", b.from)
+	next := int64(5)
+	for _, b := range l.closed {
+		if b.from != next {
+			t.Errorf("a batch begins at %d, the one before ended at %d", b.from, next)
 		}
-		got = append(got, cutBatch{b.from, b.to, len(b.rows)})
+		if want := token(counting(), b.tp, l.topicID, b.from, b.to); b.rows() > 0 && b.token != want {
+			t.Errorf("token is %q, want %q", b.token, want)
+		}
+		got = append(got, cutBatch{b.from, b.to, b.rows()})
+		next = b.to
 	}
 	return got
 }
 
-// polled is a polled batch whose records have the given numbers of rows, from an offset on, with a gap at its end.
+// polledBatch has records with the given numbers of rows, from an offset on, with a gap at its end.
 func polledBatch(from, to int64, at time.Time, rows ...int) stream.Batch {
 	b := stream.Batch{From: from, To: to}
 	for i, n := range rows {
@@ -59,12 +72,12 @@ func polledBatch(from, to int64, at time.Time, rows ...int) stream.Batch {
 func TestABatchEndsAtARecord(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	l := &lane{next: 5}
-	l.push(polledBatch(3, 12, now, 9, 9, 2, 2, 3, 1))
-	l.push(polledBatch(12, 14, now))
-	got := cutAll(t, l, func() *budget { return &budget{rows: 4, bytes: 1 << 20} })
-	// Offsets 3 and 4 are behind the lane's position; 9 to 13 are markers and gaps.
-	want := []cutBatch{{5, 7, 4}, {7, 14, 4}}
+	got := cutAll(t, 4, 1<<20,
+		polledBatch(3, 12, now, 9, 9, 2, 2, 3, 1), // 3 and 4 are behind the lane's position; 9 to 11 are markers and gaps
+		polledBatch(12, 14, now),
+		polledBatch(14, 15, now, 1),
+	)
+	want := []cutBatch{{5, 7, 4}, {7, 12, 4}, {12, 15, 1}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("batches (-want +got):\n%s", diff)
 	}
@@ -72,10 +85,12 @@ func TestABatchEndsAtARecord(t *testing.T) {
 
 func TestABatchStaysWithinItsBytes(t *testing.T) {
 	t.Parallel()
-	l := &lane{}
-	l.push(polledBatch(0, 6, time.Now(), 5, 5, 5, 5, 5, 5))
-	got := cutAll(t, l, func() *budget { return &budget{rows: 1000, bytes: 100} })
-	want := []cutBatch{{0, 2, 10}, {2, 4, 10}, {4, 6, 10}} // 55 bytes a record
+	var one table.Block
+	for range 5 {
+		one.Add(&table.ObjectRow{})
+	}
+	got := cutAll(t, 1000, one.Bytes()*3/2, polledBatch(5, 11, time.Now(), 5, 5, 5, 5, 5, 5))
+	want := []cutBatch{{5, 7, 10}, {7, 9, 10}, {9, 11, 10}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("batches (-want +got):\n%s", diff)
 	}
@@ -83,27 +98,105 @@ func TestABatchStaysWithinItsBytes(t *testing.T) {
 
 func TestABatchTouchesTwoMonthsAtMost(t *testing.T) {
 	t.Parallel()
-	l := &lane{}
+	var polls []stream.Batch
 	for i := range int64(5) {
-		l.push(polledBatch(i, i+1, time.Date(2026, time.Month(i+1), 1, 0, 0, 0, 0, time.UTC), 1))
+		polls = append(polls, polledBatch(5+i, 6+i, time.Date(2026, time.Month(i+1), 1, 0, 0, 0, 0, time.UTC), 1))
 	}
-	got := cutAll(t, l, func() *budget { return &budget{rows: 1000, bytes: 1 << 20} })
-	want := []cutBatch{{0, 2, 2}, {2, 4, 2}, {4, 5, 1}}
+	got := cutAll(t, 1000, 1<<20, polls...)
+	want := []cutBatch{{5, 7, 2}, {7, 9, 2}, {9, 10, 1}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("batches (-want +got):\n%s", diff)
 	}
 }
 
-func TestTheCommitThatFinishesABatchCarriesTheIntentOfTheNext(t *testing.T) {
-	t.Parallel()
-	a, b, c := stream.TopicPartition{Partition: 0}, stream.TopicPartition{Partition: 1}, stream.TopicPartition{Partition: 2}
-	done := []*batch{{tp: a, from: 0, to: 5, intent: "a1"}, {tp: b, from: 0, to: 3, intent: "b1"}}
-	next := []*batch{{tp: a, from: 5, to: 9, intent: "a2"}, {tp: c, from: 7, to: 8, intent: "c1"}}
-	want := map[stream.TopicPartition]stream.Commit{
-		a: {Offset: 5, Metadata: "a2"}, b: {Offset: 3}, c: {Offset: 7, Metadata: "c1"},
+// batchOf is a closed batch without an insert behind it.
+func batchOf(from, to int64, rows int) *batch {
+	b := &batch{from: from, to: to, block: &table.Block{}}
+	for range rows {
+		b.block.Add(&table.ObjectRow{})
 	}
-	if diff := cmp.Diff(want, finished(done, next)); diff != "" {
-		t.Errorf("commits (-want +got):\n%s", diff)
+	b.close(counting(), [16]byte{})
+	return b
+}
+
+func TestAPositionMovesBehindBatchesInOrderHoweverTheyFinish(t *testing.T) {
+	t.Parallel()
+	recycle := func(*batch) {}
+	l := &lane{closed: []*batch{batchOf(0, 5, 1), batchOf(5, 9, 1), batchOf(9, 12, 1)}}
+	l.announce()
+	if len(l.sent) != ahead || len(l.closed) != 1 {
+		t.Fatalf("%d batches are announced and %d wait, want %d and 1", len(l.sent), len(l.closed), ahead)
+	}
+	l.sent[1].done = true
+	if l.finish(recycle) || l.committed != 0 {
+		t.Errorf("the position is %d before the first batch is done", l.committed)
+	}
+	l.sent[0].done = true
+	if !l.finish(recycle) || l.committed != 9 {
+		t.Errorf("the position is %d, want 9", l.committed)
+	}
+	l.announce()
+	if len(l.sent) != 1 || l.sent[0].from != 9 {
+		t.Errorf("announced are %d batches", len(l.sent))
+	}
+}
+
+func TestAnIntentListsBatchesInOrder(t *testing.T) {
+	t.Parallel()
+	p, id := counting(), [16]byte{0xab}
+	tp := stream.TopicPartition{Topic: "x", Partition: 3}
+	batches := []*batch{batchOf(3, 5, 2), batchOf(5, 6, 0), batchOf(6, 9, 1)}
+	metadata, err := newIntent(p, id, batches)
+	must(t, err)
+	want := `{"v":2,"transform":7,"topic":"ab000000000000000000000000000000","batches":[` +
+		`{"to":5,"rows":2,"token":"t//0/3-5/7/00000000000000000000000000000000"},{"to":6,"rows":0},` +
+		`{"to":9,"rows":1,"token":"t//0/6-9/7/00000000000000000000000000000000"}]}`
+	if metadata != want {
+		t.Errorf("intent is\n%s, want\n%s", metadata, want)
+	}
+	in, ok, err := readIntent(stream.Assignment{TopicPartition: tp, Offset: 3, Metadata: metadata}, p, id)
+	if err != nil || !ok || len(in.Batches) != 3 {
+		t.Errorf("read back: %+v, %t, %v", in, ok, err)
+	}
+	if none, err := newIntent(p, id, batches[1:2]); none != "" || err != nil {
+		t.Errorf("a batch without rows is announced: %q, %v", none, err)
+	}
+	long := strings.Repeat("t", 249)
+	for _, b := range batches {
+		b.token = token(p, stream.TopicPartition{Topic: long, Partition: 1 << 30}, id, 1<<60, 1<<61)
+	}
+	metadata, err = newIntent(p, id, batches[:ahead])
+	must(t, err)
+	if len(metadata) > stream.MaxMetadataBytes {
+		t.Errorf("the longest intent has %d bytes, brokers take %d", len(metadata), stream.MaxMetadataBytes)
+	}
+}
+
+func TestIntentsOfFormerFormsAreReadAndThoseOfLaterOnesAreRefused(t *testing.T) {
+	t.Parallel()
+	p, id := counting(), [16]byte{0xab}
+	const first = `{"v":1,"to":9,"rows":2,"transform":7,"token":"t/x/3/5-9/7/ab","topic":"ab000000000000000000000000000000"}`
+	for _, row := range []struct{ name, metadata, says string }{
+		{"form 1", first, ""},
+		{"form 3", strings.Replace(first, `"v":1`, `"v":3`, 1), "has form 3, this program knows 1 to 2"},
+		{"no form", strings.Replace(first, `"v":1,`, ``, 1), "has form 0"},
+		{"another transform", strings.Replace(first, `"transform":7`, `"transform":8`, 1), "made by version 8 of the projection t, this program has 7"},
+		{"form 2 without batches", strings.Replace(first, `"v":1`, `"v":2`, 1), "makes no sense"},
+		{"form 2 that goes back", `{"v":2,"transform":7,"topic":"ab000000000000000000000000000000","batches":[{"to":9,"rows":1,"token":"x"},{"to":8,"rows":1,"token":"y"}]}`, "makes no sense"},
+		{"rows without a token", strings.Replace(first, `"token":"t/x/3/5-9/7/ab",`, ``, 1), "makes no sense"},
+		{"no JSON", "done", "no intent"},
+	} {
+		in, ok, err := readIntent(stream.Assignment{Offset: 5, Metadata: row.metadata}, p, id)
+		if row.says != "" {
+			if !errors.Is(err, ErrIntent) || !strings.Contains(err.Error(), row.says) {
+				t.Errorf("%s: error is %v, want one that says %q", row.name, err, row.says)
+			}
+			continue
+		}
+		want := []announced{{To: 9, Rows: 2, Token: "t/x/3/5-9/7/ab"}}
+		if diff := cmp.Diff(want, in.Batches); diff != "" || !ok || err != nil {
+			t.Errorf("%s: %t, %v, batches (-want +got):\n%s", row.name, ok, err, diff)
+		}
 	}
 }
 

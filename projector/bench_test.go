@@ -30,7 +30,7 @@ func BenchmarkTimeline(b *testing.B) {
 		must(b, w.conn.Exec(b.Context(), "DROP TABLE IF EXISTS timeline_direct"))
 		must(b, w.conn.Exec(b.Context(), "CREATE TABLE timeline_direct AS timeline"))
 		projected += w.project(b, rows)
-		inserted += w.direct(b, w.values(b, rows))
+		inserted += w.direct(b, w.rows(b, rows))
 	}
 	perSecond := func(d time.Duration) float64 { return float64(rows*b.N) / d.Seconds() }
 	b.ReportMetric(perSecond(projected), "rows/s")
@@ -57,7 +57,7 @@ func (w *world) project(b *testing.B, rows int) time.Duration {
 	must(b, err)
 	run(b, view)
 	w.eventually(b, "the keys are not read", func() bool { return view.Ready() == nil })
-	worker := newWorker(projections.Timeline(), w.config(), w.deps(nil), view, newMetrics(nil))
+	worker := newWorker(projections.Timeline(), w.config(), w.deps(nil), view, newMetrics(nil), newSlots(DefaultConfig().Parallel))
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
 	began := time.Now()
@@ -69,19 +69,19 @@ func (w *world) project(b *testing.B, rows int) time.Duration {
 	return took
 }
 
-// values reads the rows back, so that the same ones are inserted again.
-func (w *world) values(b *testing.B, rows int) [][]any {
+// blocks reads the rows back, so that the same ones are inserted again.
+func (w *world) rows(b *testing.B, rows int) []table.TimelineRow {
 	b.Helper()
-	columns := projections.Timeline().Columns
+	columns := table.Columns(&table.TimelineRow{})
 	found, err := w.conn.Query(b.Context(), "SELECT "+strings.Join(columns, ", ")+" FROM timeline ORDER BY _partition, _offset, _row")
 	must(b, err)
-	all := make([][]any, 0, rows)
+	all := make([]table.TimelineRow, 0, rows)
 	for found.Next() {
 		var r table.TimelineRow
 		must(b, found.Scan(&r.Workspace, &r.ObjectType, &r.ObjectID, &r.OccurredAt, &r.EventID, &r.PrimaryType, &r.PrimaryID,
 			&r.Kind, &r.Link, &r.Via, &r.Name, &r.Description, &r.Words, &r.Icon, &r.Source, &r.Payload, &r.Transition, &r.ReceivedAt,
 			&r.StoredAt, &r.From.Topic, &r.From.Partition, &r.From.Offset, &r.From.Row))
-		all = append(all, r.Values())
+		all = append(all, r)
 	}
 	must(b, found.Err())
 	must(b, found.Close())
@@ -89,15 +89,18 @@ func (w *world) values(b *testing.B, rows int) [][]any {
 }
 
 // direct inserts rows by the client library alone.
-func (w *world) direct(b *testing.B, all [][]any) time.Duration {
+func (w *world) direct(b *testing.B, all []table.TimelineRow) time.Duration {
 	b.Helper()
 	began := time.Now()
+	statement := "INSERT INTO timeline_direct (" + strings.Join(table.Columns(&table.TimelineRow{}), ", ") + ")"
 	for block := DefaultConfig().BatchRows; len(all) > 0; {
 		n := min(block, len(all))
-		insert, err := w.conn.PrepareBatch(b.Context(), "INSERT INTO timeline_direct ("+strings.Join(projections.Timeline().Columns, ", ")+")")
+		insert, err := w.conn.PrepareBatch(b.Context(), statement)
 		must(b, err)
-		for _, values := range all[:n] {
-			must(b, insert.Append(values...))
+		for _, r := range all[:n] {
+			must(b, insert.Append(r.Workspace, r.ObjectType, r.ObjectID, r.OccurredAt, r.EventID, r.PrimaryType, r.PrimaryID,
+				r.Kind, r.Link, r.Via, r.Name, r.Description, r.Words, r.Icon, r.Source, r.Payload, r.Transition, r.ReceivedAt,
+				r.StoredAt, r.From.Topic, r.From.Partition, r.From.Offset, r.From.Row))
 		}
 		must(b, insert.Send())
 		all = all[n:]

@@ -1,148 +1,129 @@
 package projector
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"maps"
-	"slices"
-	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/throughline/throughline/projector/projections"
 	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/table"
 )
 
-// parallel is how many partitions of one table are transformed or inserted at the same time. ClickHouse spreads one
-// insert over few threads, so some at once shorten a round; more would only queue for the same disk.
-const parallel = 4
+// maxLinks bounds how many records of a batch its span points to.
+const maxLinks = 128
 
-// build makes at most one batch of each partition from what was polled. All of them together stay within BatchBytes,
-// a record aside; what does not fit waits for its turn.
-func (s *session) build(ctx context.Context) ([]*batch, error) {
-	lanes := slices.SortedFunc(maps.Values(s.lanes), func(a, b *lane) int {
-		return cmp.Or(cmp.Compare(a.tp.Topic, b.tp.Topic), cmp.Compare(a.tp.Partition, b.tp.Partition))
-	})
-	if len(lanes) > 0 {
-		s.turn = (s.turn + 1) % len(lanes)
-		lanes = append(lanes[s.turn:len(lanes):len(lanes)], lanes[:s.turn]...)
-	}
-	lanes = slices.DeleteFunc(lanes, func(l *lane) bool { return len(l.queue) == 0 })
-	bounds := &budget{rows: s.cfg.BatchRows, bytes: int64(s.cfg.BatchBytes)}
-	batches := make([]*batch, len(lanes))
-	err := each(len(lanes), func(i int) error {
-		if bounds.spent() {
-			return nil
+// builder turns polled records of one partition into batches. It is the only one that works on the partition's open
+// batch, so the records come in order.
+type builder struct {
+	*worker
+
+	tp      stream.TopicPartition
+	topicID [16]byte
+	// rows and bytes close a batch. A record's rows are never divided between batches.
+	rows, bytes int
+	// months bounds those that a batch may touch; it is off where a batch is made again, whose bounds are its intent's.
+	months bool
+	// open is the batch that is being filled; nil where none is.
+	open *batch
+	// closed are those that are complete.
+	closed []*batch
+}
+
+// include transforms what was polled, in order. On an error some of it is in no batch, and the session has to end.
+func (u *builder) include(ctx context.Context, polled []stream.Batch) error {
+	for _, p := range polled {
+		from := p.From
+		for _, r := range p.Records {
+			if err := u.record(ctx, from, r); err != nil {
+				return err
+			}
+			from = r.Offset + 1
 		}
-		var err error
-		batches[i], err = s.cut(ctx, lanes[i], bounds)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(batches, func(b *batch) bool { return b == nil }), nil
-}
-
-// budget bounds batches that are made together: the rows of each, and the bytes of all.
-type budget struct {
-	rows  int
-	bytes int64
-	used  atomic.Int64
-}
-
-func (b *budget) spent() bool { return b.used.Load() >= b.bytes }
-
-// cut takes records of one partition until its batch is full. A record's rows are never divided between batches.
-func (s *session) cut(ctx context.Context, l *lane, bounds *budget) (*batch, error) {
-	b := &batch{tp: l.tp, from: l.next}
-	// What has offsets only, such as a marker, goes with the records before it, however full the batch is.
-	for len(l.queue) > 0 {
-		if r := l.peek(); r != nil {
-			if len(b.rows) >= bounds.rows || bounds.spent() {
-				break
-			}
-			before := b.bytes
-			fits, err := s.include(ctx, b, r)
-			if err != nil {
-				return nil, err
-			}
-			if !fits {
-				break
-			}
-			bounds.used.Add(int64(len(r.Value) + b.bytes - before))
+		// What has offsets only, such as a marker, goes with the records before it, however full the batch is.
+		switch last := len(u.closed) - 1; {
+		case u.open == nil && last >= 0:
+			u.closed[last].to = p.To
+			u.closed[last].close(u.p, u.topicID)
+			continue
+		case u.open == nil:
+			u.begin(from)
 		}
-		l.take()
+		u.open.to = p.To
 	}
-	b.to = l.next
-	if len(b.rows) == 0 {
-		return b, nil
-	}
-	b.token = token(s.p, b.tp, l.topicID, b.from, b.to)
-	in := intent{
-		Version: intentVersion, To: b.to, Rows: len(b.rows), Transform: s.p.Version,
-		Token: b.token, TopicID: topicIDText(l.topicID),
-	}
-	var err error
-	b.intent, err = in.encode()
-	return b, err
+	return nil
 }
 
-// include transforms a record into the batch, or makes its dead letter. fits is false where the record has to wait for
-// the next batch.
-func (s *session) include(ctx context.Context, b *batch, r *stream.Record) (fits bool, err error) {
-	rows, err := s.p.Transform(ctx, projections.Record{Record: r, Name: s.names[r.Topic]}, s.keys)
+// begin opens a batch at an offset.
+func (u *builder) begin(from int64) {
+	u.open = &batch{tp: u.tp, from: from, to: from, block: u.block(), began: time.Now()}
+}
+
+// record includes a record whose predecessor's offset is before from.
+func (u *builder) record(ctx context.Context, from int64, r *stream.Record) error {
+	rec := projections.Record{Record: r, Name: u.names[r.Topic]}
+	if u.open != nil && u.months && !u.p.Replacing && !u.open.fits(rec.StoredAt()) {
+		u.finish()
+	}
+	if u.open == nil {
+		u.begin(from)
+	}
+	b := u.open
+	before := b.rows()
+	err := u.p.Transform(ctx, rec, u.keys, b.block)
 	switch {
 	case errors.Is(err, projections.ErrPoison):
-		letter, err := s.letter(r, err)
+		letter, err := u.letter(r, err)
 		if err != nil {
-			return false, err
+			return err
 		}
 		b.letters = append(b.letters, letter)
 	case err != nil:
-		return false, fmt.Errorf("transform offset %d of %s: %w", r.Offset, b.tp, err)
-	case !b.fits(rows):
-		return false, nil
-	default:
-		b.add(rows)
+		return fmt.Errorf("transform offset %d of %s: %w", r.Offset, b.tp, err)
+	case b.rows() > before && !u.p.Replacing:
+		b.touch(rec.StoredAt())
 	}
 	if r.Timestamp.After(b.newest) {
 		b.newest = r.Timestamp
 	}
-	return true, nil
-}
-
-// deliver makes batches durable: dead letters first, then rows. When it returns nil they can be committed.
-func (s *session) deliver(ctx context.Context, batches []*batch) error {
-	return each(len(batches), func(i int) error {
-		if err := s.bury(ctx, batches[i].letters); err != nil {
-			return err
+	if len(b.links) < maxLinks {
+		if link, ok := stream.TraceLink(r); ok {
+			b.links = append(b.links, link)
 		}
-		if err := s.sink.put(ctx, batches[i], true); err != nil {
-			return err
-		}
-		b := batches[i]
-		s.log.DebugContext(ctx, "batch is delivered", slog.String("partition", b.tp.String()), slog.Int64("from", b.from),
-			slog.Int64("to", b.to), slog.Int("rows", len(b.rows)), slog.Int("dead_letters", len(b.letters)))
-		return nil
-	})
-}
-
-// each calls do for 0 to n-1, some at the same time, and returns all errors. It always waits for all of them: nothing
-// goes on behind the caller's back.
-func each(n int, do func(i int) error) error {
-	errs := make([]error, n)
-	slots := make(chan struct{}, parallel)
-	var wg sync.WaitGroup
-	for i := range n {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			errs[i] = do(i)
-		})
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	b.to = r.Offset + 1
+	b.values += len(r.Value)
+	if b.rows() >= u.rows || b.bytes() >= u.bytes {
+		u.finish()
+	}
+	return nil
+}
+
+// finish closes the open batch.
+func (u *builder) finish() {
+	u.open.close(u.p, u.topicID)
+	u.closed = append(u.closed, u.open)
+	u.open = nil
+}
+
+// block is an empty one, most often one whose memory was used before.
+func (w *worker) block() *table.Block {
+	select {
+	case b := <-w.spare:
+		return b
+	default:
+		return &table.Block{}
+	}
+}
+
+// recycle keeps the memory of a batch that is finished for others.
+func (w *worker) recycle(b *batch) {
+	block := b.block
+	b.block = nil
+	block.Reset()
+	select {
+	case w.spare <- block:
+	default:
+	}
 }

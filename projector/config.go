@@ -17,8 +17,18 @@ type Config struct {
 	// BatchRows closes a batch. The greatest is far below max_insert_block_size, which is 1,048,449 by default, so that
 	// the server never cuts a batch in two.
 	BatchRows int `name:"projector-batch-rows" env:"THROUGHLINE_PROJECTOR_BATCH_ROWS" default:"20000" help:"Rows that close a batch."`
-	// BatchBytes bounds the texts of all batches that one table has in memory.
-	BatchBytes int `name:"projector-batch-bytes" env:"THROUGHLINE_PROJECTOR_BATCH_BYTES" default:"33554432" help:"Bytes of text that close the batches of a table."`
+	// BatchBytes closes a batch, by the memory that its rows take. 20,000 rows of 600 bytes take 12 MiB.
+	BatchBytes int `name:"projector-batch-bytes" env:"THROUGHLINE_PROJECTOR_BATCH_BYTES" default:"16777216" help:"Bytes that close a batch."`
+	// MemoryBytes bounds what one table holds of records and rows. At this many it polls no more, and its Kafka client,
+	// which has one answer of each broker then, asks for no more. Four batches: two that are inserted, one that is full, and
+	// one that is filled. Beyond it come one poll, that answer (16 MiB, compressed) and the blocks that the ClickHouse client
+	// makes of what is inserted, so that a process with three tables and one broker stays below 3 · (64 + 3 · 16) MiB
+	// where records are compressed to no less than half.
+	MemoryBytes int `name:"projector-memory-bytes" env:"THROUGHLINE_PROJECTOR_MEMORY_BYTES" default:"67108864" help:"Bytes of records and rows that one table holds at most before it stops polling."`
+	// Parallel bounds the batches that a process inserts at a time, and those that it fills. ClickHouse spreads one insert
+	// over few threads, so some at once use more of its cores; more would only queue for the same disk. It stays below the
+	// number of connections that store.Open allows.
+	Parallel int `name:"projector-parallel" env:"THROUGHLINE_PROJECTOR_PARALLEL" default:"4" help:"Batches that are inserted at a time."`
 	// BatchAge is the shortest time between two inserts into a table where there is little to do. A record that comes
 	// after a pause is inserted at once.
 	BatchAge time.Duration `name:"projector-batch-age" env:"THROUGHLINE_PROJECTOR_BATCH_AGE" default:"200ms" help:"How long records are collected before they are inserted, unless a batch is full."`
@@ -32,7 +42,7 @@ type Config struct {
 // DefaultConfig is what kong fills in where nothing is configured.
 func DefaultConfig() Config {
 	return Config{
-		Dir: ".throughline/projector", BatchRows: 20_000, BatchBytes: 32 << 20,
+		Dir: ".throughline/projector", BatchRows: 20_000, BatchBytes: 16 << 20, MemoryBytes: 64 << 20, Parallel: 4,
 		BatchAge: 200 * time.Millisecond, InsertTimeout: 20 * time.Second,
 		SessionTimeout: 10 * time.Second,
 	}
@@ -42,7 +52,9 @@ func DefaultConfig() Config {
 const (
 	maxBatchRows     = 500_000
 	minBatchBytes    = 1 << 20
-	maxBatchBytes    = 1 << 30
+	maxBatchBytes    = 1 << 28
+	maxMemoryBytes   = 1 << 32
+	maxParallel      = 6
 	maxBatchAge      = 10 * time.Second
 	minInsertTimeout = time.Second
 	// Brokers refuse sessions outside of these by default.
@@ -60,6 +72,12 @@ func (c Config) Validate() error {
 	}
 	if c.BatchBytes < minBatchBytes || c.BatchBytes > maxBatchBytes {
 		errs = append(errs, fmt.Errorf("projector batch bytes are %d, want %d to %d", c.BatchBytes, minBatchBytes, maxBatchBytes))
+	}
+	if c.MemoryBytes < c.BatchBytes || c.MemoryBytes > maxMemoryBytes {
+		errs = append(errs, fmt.Errorf("projector memory bytes are %d, want %d (those of a batch) to %d", c.MemoryBytes, c.BatchBytes, maxMemoryBytes))
+	}
+	if c.Parallel < 1 || c.Parallel > maxParallel {
+		errs = append(errs, fmt.Errorf("projector batches at a time are %d, want 1 to %d", c.Parallel, maxParallel))
 	}
 	if c.BatchAge < 0 || c.BatchAge > maxBatchAge {
 		errs = append(errs, fmt.Errorf("projector batch age is %s, want 0 to %s", c.BatchAge, maxBatchAge))

@@ -27,22 +27,22 @@ func (w *world) pending(t *testing.T, recs []*stream.Record, change func(*intent
 	view, err := openKeys(t.Context(), t.TempDir(), w.deps(nil))
 	must(t, err)
 	keys := run(t, view)
-	worker := newWorker(p, w.config(), w.deps(nil), keys, newMetrics(nil))
-	s := &session{worker: worker}
+	worker := newWorker(p, w.config(), w.deps(nil), keys, newMetrics(nil), newSlots(1))
 	tp := stream.TopicPartition{Topic: recs[0].Topic, Partition: recs[0].Partition}
-	l := &lane{tp: tp, topicID: w.topicID(t, tp.Topic), next: recs[0].Offset}
+	l := &lane{tp: tp, topicID: w.topicID(t, tp.Topic)}
 	to := recs[len(recs)-1].Offset + 1
-	l.push(stream.Batch{TopicPartition: tp, From: l.next, To: to, Records: slices.Clone(recs)})
-	b, err := s.whole(t.Context(), l)
+	b, err := worker.whole(t.Context(), l, stream.Batch{TopicPartition: tp, From: recs[0].Offset, To: to, Records: slices.Clone(recs)})
+	must(t, err)
+	metadata, err := newIntent(p, l.topicID, []*batch{b})
 	must(t, err)
 	if change != nil {
 		var in intent
-		must(t, json.Unmarshal([]byte(b.intent), &in))
+		must(t, json.Unmarshal([]byte(metadata), &in))
 		change(&in)
-		b.intent, err = in.encode()
+		metadata, err = in.encode()
 		must(t, err)
 	}
-	w.commit(t, table.Group(p.Table), tp, b.from, b.intent)
+	w.commit(t, table.Group(p.Table), tp, b.from, metadata)
 	return b, worker.sink
 }
 
@@ -67,16 +67,23 @@ func (w *world) topicID(tb testing.TB, name string) [16]byte {
 	return listed[name].ID
 }
 
-// part is a batch of some rows of another, as an insert leaves it that was cut off between two partitions of the table.
-func part(b *batch, keep func(projections.Row) bool) *batch {
-	p := *b
-	p.rows = nil
-	for _, r := range b.rows {
-		if keep(r) {
-			p.rows = append(p.rows, r)
+// part is some rows of a batch, as an insert leaves them that was cut off between two partitions of the table.
+func part(b *batch, keep func(row int) bool) *table.Block {
+	var rows []int
+	for row := range b.rows() {
+		if keep(row) {
+			rows = append(rows, row)
 		}
 	}
-	return &p
+	return b.block.Pick(rows)
+}
+
+// firstHalf is part of a batch: the rows of records before an offset.
+func firstHalf(b *batch, before int64) *table.Block {
+	return part(b, func(row int) bool {
+		offset, _ := b.block.Place(row)
+		return offset < before
+	})
 }
 
 func TestProjectorInsertsABatchOfWhichOnlyTheIntentIsThere(t *testing.T) {
@@ -118,8 +125,7 @@ func TestProjectorCompletesABatchThatIsThereInPart(t *testing.T) {
 	recs := w.events(t, s, "e", 50, time.Now())
 	b, sink := w.pending(t, recs, nil)
 	// Half of the rows, under a token that nobody knows.
-	half := part(b, func(r projections.Row) bool { return r.Offset < recs[25].Offset })
-	must(t, sink.insert(t.Context(), half, half.rows, "forgotten"))
+	must(t, sink.insert(t.Context(), b, firstHalf(b, recs[25].Offset), "forgotten"))
 	r := w.start(t, w.config())
 	w.caughtUp(t)
 	w.exact(t, table.Timeline, 2*50)
@@ -127,7 +133,7 @@ func TestProjectorCompletesABatchThatIsThereInPart(t *testing.T) {
 		t.Errorf("the batch was found in part %v times, want once", n)
 	}
 	// And the former owner's insert, had it only been slow, does not come on top.
-	must(t, sink.insert(t.Context(), b, b.rows, b.token))
+	must(t, sink.insert(t.Context(), b, b.block, b.token))
 	w.exact(t, table.Timeline, 2*50)
 }
 
@@ -138,8 +144,7 @@ func TestProjectorCompletesABatchThatTheServerTakesForAKnownOne(t *testing.T) {
 	recs := w.events(t, s, "e", 50, time.Now())
 	b, sink := w.pending(t, recs, nil)
 	// Half of the rows under the batch's own token: the trap in which a server drops the other half and says that all is well.
-	half := part(b, func(r projections.Row) bool { return r.Offset < recs[25].Offset })
-	must(t, sink.insert(t.Context(), half, half.rows, b.token))
+	must(t, sink.insert(t.Context(), b, firstHalf(b, recs[25].Offset), b.token))
 	w.start(t, w.config())
 	w.caughtUp(t)
 	w.exact(t, table.Timeline, 2*50)
@@ -155,8 +160,8 @@ func TestProjectorCompletesABatchThatWasCutOffAtAMonthsTurn(t *testing.T) {
 	if diff := cmp.Diff([]int{202607, 202608}, b.months); diff != "" {
 		t.Fatalf("months of the batch (-want +got):\n%s", diff)
 	}
-	first := part(b, func(r projections.Row) bool { return r.StoredAt.Equal(july) })
-	must(t, sink.insert(t.Context(), first, first.rows, b.token))
+	first := part(b, func(row int) bool { return july.Equal(b.block.Value(row, "stored_at").(time.Time)) })
+	must(t, sink.insert(t.Context(), b, first, b.token))
 	r := w.start(t, w.config())
 	w.caughtUp(t)
 	w.exact(t, table.Timeline, 2*40)
@@ -164,7 +169,7 @@ func TestProjectorCompletesABatchThatWasCutOffAtAMonthsTurn(t *testing.T) {
 		t.Errorf("the batch was found in part %v times, want once", n)
 	}
 	// The former owner wakes up and sends the whole batch: nothing of it counts.
-	must(t, sink.insert(t.Context(), b, b.rows, b.token))
+	must(t, sink.insert(t.Context(), b, b.block, b.token))
 	w.exact(t, table.Timeline, 2*40)
 }
 
@@ -176,7 +181,7 @@ func TestALateInsertOfAFormerOwnerIsDropped(t *testing.T) {
 	w.start(t, w.config())
 	w.caughtUp(t)
 	w.exact(t, table.Timeline, 2*50)
-	must(t, sink.insert(t.Context(), b, b.rows, b.token))
+	must(t, sink.insert(t.Context(), b, b.block, b.token))
 	w.exact(t, table.Timeline, 2*50)
 }
 
@@ -190,8 +195,8 @@ func TestProjectorRefusesAnIntentThatItCannotCarryOut(t *testing.T) {
 		{"of another transform", func(i *intent) { i.Transform++ }, "run the release that wrote it"},
 		{"of another form", func(i *intent) { i.Version++ }, "run the release that wrote it"},
 		{"of another topic", func(i *intent) { i.TopicID = strings.Repeat("0", 32) }, "the topic was made anew"},
-		{"of other rows", func(i *intent) { i.Rows++ }, "the log or the projection has changed"},
-		{"that makes no sense", func(i *intent) { i.To = 0 }, "makes no sense"},
+		{"of other rows", func(i *intent) { i.Batches[0].Rows++ }, "the log or the projection has changed"},
+		{"that makes no sense", func(i *intent) { i.Batches[0].To = 0 }, "makes no sense"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

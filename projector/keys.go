@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -54,24 +55,23 @@ type keyring struct {
 	master  *seal.Master
 	missing func()
 
+	// polls counts polls. What is transformed now was polled before it was counted last.
+	polls atomic.Int64
+
 	mu sync.Mutex
-	// opened are keys that were used since the last poll. They are forgotten then, so that an erasure takes hold.
+	// opened are keys that were used since the poll numbered seen. They are forgotten then, so that an erasure takes hold.
 	opened map[string]*seal.DataKey
-	// fresh says that the view was brought to its end since the last poll.
-	fresh bool
+	seen   int64
+	// fresh is the number of the last poll after which the view was brought to its end.
+	fresh int64
 }
 
 func newKeyring(view *stream.View, master *seal.Master, missing func()) *keyring {
-	return &keyring{view: view, master: master, missing: missing, opened: map[string]*seal.DataKey{}}
+	return &keyring{view: view, master: master, missing: missing, opened: map[string]*seal.DataKey{}, fresh: -1}
 }
 
-// polled is called after every poll.
-func (k *keyring) polled() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.fresh = false
-	clear(k.opened)
-}
+// polled is called after every poll, before anything that it brought is transformed. It never waits for a barrier.
+func (k *keyring) polled() { k.polls.Add(1) }
 
 // Open implements projections.Opener.
 func (k *keyring) Open(ctx context.Context, s projections.Sealed) ([]byte, bool, error) {
@@ -96,14 +96,20 @@ func (k *keyring) key(ctx context.Context, s projections.Sealed) (*seal.DataKey,
 	name := topic.Key(s.Workspace, string(s.Subject.Type), s.Subject.ID, s.KeyID)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	poll := k.polls.Load()
+	if k.seen != poll {
+		clear(k.opened)
+		k.seen = poll
+	}
 	if key, ok := k.opened[string(name)]; ok {
 		return key, nil
 	}
 	value, ok, err := k.view.Get(name)
-	if err == nil && !ok && !k.fresh {
+	if err == nil && !ok && k.fresh < poll {
 		if err = k.catchUp(ctx); err != nil {
 			return nil, err
 		}
+		k.fresh = poll
 		value, ok, err = k.view.Get(name)
 	}
 	if err != nil {
@@ -131,7 +137,6 @@ func (k *keyring) catchUp(ctx context.Context) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		err := k.view.Barrier(ctx)
 		if err == nil {
-			k.fresh = true
 			return nil
 		}
 		if ctx.Err() != nil || errors.Is(err, stream.ErrClosed) {

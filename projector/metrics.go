@@ -51,7 +51,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 // stored counts a batch whose rows are in the table now.
 func (m *metrics) stored(table string, b *batch) {
-	m.rows.WithLabelValues(table).Add(float64(len(b.rows)))
+	m.rows.WithLabelValues(table).Add(float64(b.rows()))
 	m.batches.WithLabelValues(table).Inc()
 	m.freshness.WithLabelValues(table).Set(time.Since(b.newest).Seconds())
 }

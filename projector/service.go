@@ -87,8 +87,9 @@ func (s *Service) Run(ctx context.Context) error {
 	defer cancel()
 	s.mu.Lock()
 	s.view = view
+	slots := newSlots(s.cfg.Parallel)
 	for _, p := range projections.All() {
-		s.workers = append(s.workers, newWorker(p, s.cfg, s.deps, view, s.metrics))
+		s.workers = append(s.workers, newWorker(p, s.cfg, s.deps, view, s.metrics, slots))
 	}
 	s.mu.Unlock()
 

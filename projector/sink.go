@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -13,6 +12,7 @@ import (
 	"github.com/throughline/throughline/projector/projections"
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/store"
+	"github.com/throughline/throughline/schema/table"
 )
 
 // queryRuns is ClickHouse's QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING: an insert of this batch, by us or by a former owner
@@ -44,27 +44,27 @@ type sink struct {
 // table, and an insert is atomic within one. So it is right whether the server still knows the token of the part
 // that is there or not, and a former owner's late insert of the whole batch is dropped in both.
 func (k *sink) put(ctx context.Context, b *batch, known bool) error {
-	if len(b.rows) == 0 {
+	if b.rows() == 0 {
 		return nil
 	}
 	token, unproven := b.token, 0
 	for wait, tries := firstWait, 1; ; wait, tries = min(2*wait, lastWait), tries+1 {
-		missing, err := b.rows, error(nil)
+		missing, err := b.block, error(nil)
 		// Replacing tables are not counted: the server has removed what was replaced, and inserting twice changes nothing.
 		counted := !k.p.Replacing && (!known || tries > 1)
 		if counted {
 			missing, err = k.verify(ctx, b)
 		}
-		if err == nil && len(missing) > 0 {
+		if err == nil && missing.Rows() > 0 {
 			err = k.insert(ctx, b, missing, token)
 		}
 		switch {
-		case err == nil && (!counted || len(missing) == 0):
+		case err == nil && (!counted || missing.Rows() == 0):
 			k.metrics.stored(k.p.Table, b)
 			k.trouble(nil)
 			return nil
 		case err == nil && unproven == maxUnproven:
-			return fmt.Errorf("insert %s: %w: %d rows were inserted and cannot be found", b.token, ErrInsert, len(missing))
+			return fmt.Errorf("insert %s: %w: %d rows were inserted and cannot be found", b.token, ErrInsert, missing.Rows())
 		case err == nil:
 			// The next look at the table proves that it is complete now. If it is not, then the server took the rows for
 			// ones that it knows and dropped them. It does so when it was killed after it had noted the token and before it
@@ -79,7 +79,7 @@ func (k *sink) put(ctx context.Context, b *batch, known bool) error {
 		}
 		k.trouble(err)
 		k.metrics.retries.WithLabelValues(k.p.Table).Inc()
-		k.log.WarnContext(ctx, "batch is retried", slog.String("token", b.token), slog.Int("rows", len(b.rows)),
+		k.log.WarnContext(ctx, "batch is retried", slog.String("token", b.token), slog.Int("rows", b.rows()),
 			slog.Int("tries", tries), slog.Duration("wait", wait), slog.String("error", err.Error()))
 		k.kill(ctx, b)
 		if err := pause(ctx, wait); err != nil {
@@ -89,7 +89,7 @@ func (k *sink) put(ctx context.Context, b *batch, known bool) error {
 }
 
 // insert sends rows as one block.
-func (k *sink) insert(ctx context.Context, b *batch, rows []projections.Row, token string) (err error) {
+func (k *sink) insert(ctx context.Context, b *batch, rows *table.Block, token string) (err error) {
 	start := time.Now()
 	defer func() {
 		k.metrics.insertSeconds.WithLabelValues(k.p.Table).Observe(time.Since(start).Seconds())
@@ -111,16 +111,14 @@ func (k *sink) insert(ctx context.Context, b *batch, rows []projections.Row, tok
 			"min_insert_block_size_rows":  0,
 			"min_insert_block_size_bytes": 0,
 		}))
-	insert, err := k.conn.PrepareBatch(ctx, "INSERT INTO "+k.p.Table+" ("+strings.Join(k.p.Columns, ", ")+")")
+	insert, err := k.conn.PrepareBatch(ctx, rows.Insert(k.p.Table))
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	// After Send this does nothing; before it, it breaks the connection off, and the server drops the query.
 	defer func() { _ = insert.Abort() }()
-	for _, r := range rows {
-		if err := insert.Append(r.Values...); err != nil {
-			return fmt.Errorf("append row %d of offset %d: %w", r.Index, r.Offset, err)
-		}
+	if err := rows.AppendTo(insert); err != nil {
+		return err
 	}
 	if err := insert.Send(); err != nil {
 		return fmt.Errorf("send: %w", err)

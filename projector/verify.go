@@ -10,7 +10,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
-	"github.com/throughline/throughline/projector/projections"
+	"github.com/throughline/throughline/schema/table"
 )
 
 type identity struct {
@@ -32,8 +32,8 @@ func (b *batch) place() []any {
 	}
 }
 
-// verify looks for a batch in the table and lists the rows that are not there.
-func (k *sink) verify(ctx context.Context, b *batch) ([]projections.Row, error) {
+// verify looks for a batch in the table and gives the rows that are not there.
+func (k *sink) verify(ctx context.Context, b *batch) (*table.Block, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.timeout)
 	defer cancel()
 	var count, unique uint64
@@ -46,26 +46,26 @@ func (k *sink) verify(ctx context.Context, b *batch) ([]projections.Row, error) 
 		k.log.ErrorContext(ctx, "rows are in the table more than once", slog.String("token", b.token),
 			slog.Uint64("rows", count), slog.Uint64("unique", unique))
 	}
-	missing := b.rows
+	missing := b.block
 	switch {
 	case count == 0:
 		k.outcome(outcomeAbsent)
 		return missing, nil
-	case unique == uint64(len(b.rows)):
-		missing = nil
+	case unique == uint64(b.rows()):
+		missing = &table.Block{}
 	default:
 		if missing, err = k.missing(ctx, b); err != nil {
 			return nil, err
 		}
 	}
-	if len(missing) == 0 {
+	if missing.Rows() == 0 {
 		k.outcome(outcomeComplete)
-		k.log.InfoContext(ctx, "batch is there", slog.String("token", b.token), slog.Int("rows", len(b.rows)))
-		return nil, nil
+		k.log.InfoContext(ctx, "batch is there", slog.String("token", b.token), slog.Int("rows", b.rows()))
+		return missing, nil
 	}
 	k.outcome(outcomePartial)
-	k.log.WarnContext(ctx, "batch is there in part", slog.String("token", b.token), slog.Int("rows", len(b.rows)),
-		slog.Int("missing", len(missing)))
+	k.log.WarnContext(ctx, "batch is there in part", slog.String("token", b.token), slog.Int("rows", b.rows()),
+		slog.Int("missing", missing.Rows()))
 	return missing, nil
 }
 
@@ -73,14 +73,14 @@ func (k *sink) outcome(outcome string) {
 	k.metrics.verifications.WithLabelValues(k.p.Table, outcome).Inc()
 }
 
-// missing lists the rows of the batch that the table does not have.
-func (k *sink) missing(ctx context.Context, b *batch) ([]projections.Row, error) {
+// missing gives the rows of the batch that the table does not have.
+func (k *sink) missing(ctx context.Context, b *batch) (*table.Block, error) {
 	rows, err := k.conn.Query(ctx, "SELECT _offset, _row FROM "+k.p.Table+place, b.place()...)
 	if err != nil {
 		return nil, fmt.Errorf("list rows: %w", err)
 	}
 	defer func() { _ = rows.Close() }() // Err below has said what there is to say
-	there := make(map[identity]bool, len(b.rows))
+	there := make(map[identity]bool, b.rows())
 	for rows.Next() {
 		var id identity
 		if err := rows.Scan(&id.offset, &id.index); err != nil {
@@ -91,22 +91,23 @@ func (k *sink) missing(ctx context.Context, b *batch) ([]projections.Row, error)
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list rows: %w", err)
 	}
-	var missing []projections.Row
-	for _, r := range b.rows {
-		if !there[identity{r.Offset, r.Index}] {
-			missing = append(missing, r)
+	var missing []int
+	for row := range b.rows() {
+		if offset, index := b.block.Place(row); !there[identity{offset, index}] {
+			missing = append(missing, row)
 		}
 	}
-	return missing, nil
+	return b.block.Pick(missing), nil
 }
 
 // digest names a set of rows, so that the same rows have the same token.
-func digest(rows []projections.Row) string {
+func digest(rows *table.Block) string {
 	h := sha256.New()
 	var n [12]byte
-	for _, r := range rows {
-		binary.BigEndian.PutUint64(n[:8], uint64(r.Offset))
-		binary.BigEndian.PutUint32(n[8:], uint32(r.Index))
+	for row := range rows.Rows() {
+		offset, index := rows.Place(row)
+		binary.BigEndian.PutUint64(n[:8], uint64(offset))
+		binary.BigEndian.PutUint32(n[8:], uint32(index))
 		h.Write(n[:])
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])

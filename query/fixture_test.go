@@ -19,6 +19,7 @@ import (
 	"github.com/throughline/throughline/schema/access"
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/schematest"
+	"github.com/throughline/throughline/schema/schematest/contract"
 	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/table"
@@ -33,6 +34,8 @@ type fixture struct {
 	db      schematest.DB
 	write   store.Conn
 	service *Service
+	// handler is the service's, held to the API's document.
+	handler http.Handler
 	reg     *prometheus.Registry
 }
 
@@ -48,7 +51,7 @@ func newFixture(tb testing.TB, change ...func(*Config)) *fixture {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	f.service = service
+	f.service, f.handler = service, contract.Handler(tb, service.Handler())
 	service.open.Store(&backend{
 		conn: open(tb, f.db, store.ReadOnly), limits: cfg.Limits, metrics: service.metrics, kafka: cfg.Kafka,
 		positionTimeout: cfg.PositionTimeout,
@@ -113,14 +116,14 @@ func (f *fixture) get(ctx context.Context, workspace, path string, query url.Val
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+workspace)
 	w := httptest.NewRecorder()
-	f.service.Handler().ServeHTTP(w, r)
+	f.handler.ServeHTTP(w, r)
 	body, _ := io.ReadAll(w.Result().Body)
 	return answer{w.Code, w.Header(), string(body)}
 }
 
 func serve(f *fixture, r *http.Request) int {
 	w := httptest.NewRecorder()
-	f.service.Handler().ServeHTTP(w, r)
+	f.handler.ServeHTTP(w, r)
 	return w.Code
 }
 
@@ -175,22 +178,22 @@ func column(rows []map[string]any, name string) []string {
 	return values
 }
 
-type row interface {
-	Columns() []string
-	Values() []any
-}
-
 // insert writes rows as the projector does.
-func insert[R row](t *testing.T, f *fixture, name string, rows ...R) {
+func insert[R any, P interface {
+	*R
+	table.Row
+}](t *testing.T, f *fixture, name string, rows ...R) {
 	t.Helper()
-	batch, err := f.write.PrepareBatch(t.Context(), "INSERT INTO "+name+" ("+strings.Join(rows[0].Columns(), ", ")+")")
+	var block table.Block
+	for i := range rows {
+		block.Add(P(&rows[i]))
+	}
+	batch, err := f.write.PrepareBatch(t.Context(), block.Insert(name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range rows {
-		if err := batch.Append(r.Values()...); err != nil {
-			t.Fatal(err)
-		}
+	if err := block.AppendTo(batch); err != nil {
+		t.Fatal(err)
 	}
 	if err := batch.Send(); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package projections
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 
@@ -18,12 +17,11 @@ func EventLog() Projection {
 		Table:     table.EventLog,
 		Topics:    []topic.Name{topic.Events, topic.Rejections, topic.Submissions, topic.DeadLetters},
 		Version:   1,
-		Columns:   table.EventLogRow{}.Columns(),
 		Transform: eventLogRows,
 	}
 }
 
-func eventLogRows(ctx context.Context, rec Record, open Opener) ([]Row, error) {
+func eventLogRows(ctx context.Context, rec Record, open Opener, to *table.Block) error {
 	var row *table.EventLogRow
 	var err error
 	switch rec.Name {
@@ -39,9 +37,9 @@ func eventLogRows(ctx context.Context, rec Record, open Opener) ([]Row, error) {
 		err = poison(errors.New("the event log knows no topic of this name"))
 	}
 	if err != nil || row == nil {
-		return nil, err
+		return err
 	}
-	row.StoredAt, row.From = rec.storedAt(), rec.source(0)
+	row.StoredAt, row.From = rec.StoredAt(), rec.source(0)
 	row.ReceivedAt, row.OccurredAt = within(row.ReceivedAt), within(row.OccurredAt)
 	if row.Links == "" {
 		row.Links = "[]"
@@ -49,7 +47,8 @@ func eventLogRows(ctx context.Context, rec Record, open Opener) ([]Row, error) {
 	if row.Missing == "" {
 		row.Missing = "[]"
 	}
-	return []Row{rec.row(0, row.StoredAt, row.Values())}, nil
+	to.Add(row)
+	return nil
 }
 
 func linkedRow(ctx context.Context, rec Record, open Opener) (*table.EventLogRow, error) {
@@ -62,19 +61,11 @@ func linkedRow(ctx context.Context, rec Record, open Opener) (*table.EventLogRow
 		Name: e.Name, Icon: p.Icon, ObjectType: string(e.Type), ObjectID: e.ObjectID, ExternalID: p.ExternalID,
 		OccurredAt: e.OccurredAt.Time,
 	}
-	if row.Links, err = list(e.Links); err != nil {
-		return nil, poison(err)
-	}
-	if row.Missing, err = list(p.Missing); err != nil {
-		return nil, poison(err)
-	}
-	row.Submission, err = submitted{
+	row.Links, row.Missing = links(e.Links), lookups(p.Missing)
+	row.Submission = submitted{
 		Type: e.Type, ObjectID: e.ObjectID, ExternalID: p.ExternalID, Name: e.Name, Description: p.Description,
-		Icon: p.Icon, OccurredAt: e.OccurredAt, Source: e.Source, Related: p.Related, payload: p.Payload,
+		Icon: p.Icon, OccurredAt: e.OccurredAt, Source: e.Source, Related: p.Related, Payload: p.Payload,
 	}.text()
-	if err != nil {
-		return nil, poison(err)
-	}
 	return row, nil
 }
 
@@ -98,10 +89,7 @@ func pendingRow(rec Record) (*table.EventLogRow, error) {
 	if err != nil || s.Resolved {
 		return nil, nil //nolint:nilnil,nilerr // no row, as the comment above says
 	}
-	row, err := submissionRow(s, event.PlaceID(rec.Topic, rec.Partition, rec.Offset, rec.Timestamp))
-	if err != nil {
-		return nil, poison(err)
-	}
+	row := submissionRow(s, event.PlaceID(rec.Topic, rec.Partition, rec.Offset, rec.Timestamp))
 	// A foreign producer may say what it likes; link believes it within a day, and so does this row.
 	if at := row.ReceivedAt; at.Before(rec.Timestamp.Add(-event.Ahead)) || at.After(rec.Timestamp.Add(event.Ahead)) {
 		row.ReceivedAt = rec.Timestamp
@@ -114,7 +102,7 @@ func pendingRow(rec Record) (*table.EventLogRow, error) {
 }
 
 // submissionRow is what the rows of a submission share. placeID is its id where it has none of its own.
-func submissionRow(s *event.Submission, placeID string) (*table.EventLogRow, error) {
+func submissionRow(s *event.Submission, placeID string) *table.EventLogRow {
 	if t, err := object.ParseType(string(s.Type)); err == nil {
 		s.Type = t
 	}
@@ -125,12 +113,11 @@ func submissionRow(s *event.Submission, placeID string) (*table.EventLogRow, err
 	if object.ValidateID(row.EventID) != nil {
 		row.EventID = placeID
 	}
-	var err error
-	row.Submission, err = submitted{
+	row.Submission = submitted{
 		Type: s.Type, ObjectID: s.ObjectID, ExternalID: s.ExternalID, Name: s.Name, Description: s.Description,
-		Icon: s.Icon, OccurredAt: s.OccurredAt, Source: s.Source, Related: s.Related, payload: string(s.Payload),
+		Icon: s.Icon, OccurredAt: s.OccurredAt, Source: s.Source, Related: s.Related, Payload: string(s.Payload),
 	}.text()
-	return row, err
+	return row
 }
 
 // failedRow is the row of a submission that link could not process. Other dead letters are the operator's alone.
@@ -144,9 +131,7 @@ func failedRow(rec Record) (*table.EventLogRow, error) {
 	}
 	row := &table.EventLogRow{EventID: event.PlaceID(d.Topic, d.Partition, d.Offset, d.At.Time)}
 	if s, err := event.ParseSubmission(d.Value); err == nil {
-		if row, err = submissionRow(s, row.EventID); err != nil {
-			return nil, poison(err)
-		}
+		row = submissionRow(s, row.EventID)
 	}
 	row.Workspace, row.Status, row.Reason = d.Workspace, string(event.StatusFailed), d.Reason
 	if row.ReceivedAt.IsZero() {
@@ -166,39 +151,4 @@ func failedRow(rec Record) (*table.EventLogRow, error) {
 // isTopic says whether full is a topic's name, with any prefix or none.
 func isTopic(full string, name topic.Name) bool {
 	return full == string(name) || strings.HasSuffix(full, "."+string(name))
-}
-
-// submitted is an event as it was submitted, with the names of the members of a request.
-type submitted struct {
-	Type        object.Type     `json:"objectType,omitempty"`
-	ObjectID    string          `json:"objectId,omitempty"`
-	ExternalID  string          `json:"externalId,omitempty"`
-	Name        string          `json:"name,omitempty"`
-	Description string          `json:"description,omitempty"`
-	Icon        string          `json:"icon,omitempty"`
-	OccurredAt  event.Time      `json:"occurredAt,omitzero"`
-	Source      string          `json:"source,omitempty"`
-	Related     []object.Lookup `json:"relatedObjects,omitempty"`
-
-	payload string
-}
-
-// text writes the submission as JSON. The payload is put in as it is, byte for byte; where it is no JSON, it is put in
-// as a text, so that the whole stays JSON.
-func (s submitted) text() (string, error) {
-	b, err := text(s)
-	if err != nil || s.payload == "" {
-		return b, err
-	}
-	payload := s.payload
-	if !json.Valid([]byte(payload)) {
-		if payload, err = text(payload); err != nil {
-			return "", err
-		}
-	}
-	head := strings.TrimSuffix(b, "}")
-	if head != "{" {
-		head += ","
-	}
-	return head + `"payload":` + payload + "}", nil
 }

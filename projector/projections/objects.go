@@ -2,8 +2,9 @@ package projections
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"time"
+	"fmt"
 
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/table"
@@ -16,13 +17,12 @@ func Objects() Projection {
 		Table:     table.Objects,
 		Topics:    []topic.Name{topic.Objects},
 		Version:   1,
-		Columns:   table.ObjectRow{}.Columns(),
 		Replacing: true,
 		Transform: objectRows,
 	}
 }
 
-func objectRows(ctx context.Context, rec Record, open Opener) ([]Row, error) {
+func objectRows(ctx context.Context, rec Record, open Opener, to *table.Block) error {
 	var row table.ObjectRow
 	var err error
 	if rec.Value == nil {
@@ -31,10 +31,11 @@ func objectRows(ctx context.Context, rec Record, open Opener) ([]Row, error) {
 		row, err = liveObject(ctx, rec, open)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	row.From = rec.source(0)
-	return []Row{rec.row(0, time.Time{}, row.Values())}, nil
+	to.Add(&row)
+	return nil
 }
 
 // goneObject makes the row of a tombstone, which has nothing but its key.
@@ -48,7 +49,7 @@ func goneObject(rec Record) (table.ObjectRow, error) {
 	}
 	return table.ObjectRow{
 		Workspace: parts[0], ObjectType: parts[1], ObjectID: parts[2],
-		Attributes: "{}", Relations: "[]", UpdatedAt: rec.storedAt(), Deleted: true,
+		Attributes: "{}", Relations: "[]", UpdatedAt: rec.StoredAt(), Deleted: true,
 	}, nil
 }
 
@@ -57,15 +58,14 @@ func liveObject(ctx context.Context, rec Record, open Opener) (table.ObjectRow, 
 	if err != nil {
 		return table.ObjectRow{}, poison(err)
 	}
-	var p object.Personal
-	sealed := Sealed{
+	p, err := opened(ctx, open, Sealed{
 		Workspace: r.Workspace, Subject: object.Ref{Type: r.Type, ID: r.ID}, KeyID: r.KeyID,
 		Bytes: r.Sealed, Additional: r.AdditionalData(),
-	}
-	if err := opened(ctx, open, sealed, &p); err != nil {
+	}, parsePersonal)
+	if err != nil {
 		return table.ObjectRow{}, err
 	}
-	o := r.Open(&p)
+	o := r.Open(p)
 	row := table.ObjectRow{
 		Workspace: r.Workspace, ObjectType: string(r.Type), ObjectID: r.ID,
 		ExternalID: o.ExternalID, Name: o.Name, Attributes: string(o.Attributes), UpdatedAt: within(r.UpdatedAt),
@@ -73,8 +73,15 @@ func liveObject(ctx context.Context, rec Record, open Opener) (table.ObjectRow, 
 	if row.Attributes == "" {
 		row.Attributes = "{}"
 	}
-	if row.Relations, err = list(o.Relations); err != nil {
-		return table.ObjectRow{}, poison(err)
-	}
+	row.Relations = lookups(o.Relations)
 	return row, nil
+}
+
+// parsePersonal reads the sealed part of an object, once it is opened.
+func parsePersonal(plain []byte) (*object.Personal, error) {
+	var p object.Personal
+	if err := json.Unmarshal(plain, &p); err != nil {
+		return nil, fmt.Errorf("parse sealed part of object: %w", err)
+	}
+	return &p, nil
 }

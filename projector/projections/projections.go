@@ -6,9 +6,7 @@
 package projections
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -27,14 +25,13 @@ type Projection struct {
 	Topics []topic.Name
 	// Version is that of Transform, from 1. An intent names it, so that a batch is never made again by another one.
 	Version int
-	// Columns are those of every Row's Values.
-	Columns []string
 	// Replacing says that a row stands for the latest state of its key and replaces those of smaller offsets. To insert
 	// it twice is then harmless, and to count rows is pointless, because the server removes the replaced ones.
 	Replacing bool
-	// Transform gives the rows of a record, in a stable order. The error is ErrPoison where the record itself is to
-	// blame; any other is the Opener's and may go away.
-	Transform func(ctx context.Context, rec Record, open Opener) ([]Row, error)
+	// Transform adds the rows of a record to a block, in a stable order, numbered from 0; rows of a table that is not
+	// Replacing have the record's StoredAt. Where it returns an error it has added none. The error is ErrPoison where the
+	// record itself is to blame; any other is the Opener's and may go away.
+	Transform func(ctx context.Context, rec Record, open Opener, to *table.Block) error
 }
 
 // All lists the projections, in the order in which their tables were added.
@@ -47,19 +44,6 @@ type Record struct {
 	*stream.Record
 
 	Name topic.Name
-}
-
-// Row is a row that is ready for its table.
-type Row struct {
-	// Offset and Index tell the rows of a partition apart: columns _offset and _row.
-	Offset int64
-	Index  int32
-	// StoredAt decides the table's partition; it is zero where the table has none.
-	StoredAt time.Time
-	// Values are in the order of the projection's Columns.
-	Values []any
-	// Bytes is the length of all texts.
-	Bytes int
 }
 
 // Sealed is what a record keeps sealed, and whose it is.
@@ -83,68 +67,44 @@ var ErrPoison = errors.New("record cannot be transformed")
 
 func poison(err error) error { return fmt.Errorf("%w: %w", ErrPoison, err) }
 
-// opened opens a sealed part into v. What is absent or erased leaves v as it is: the rows are the same, redacted.
-func opened(ctx context.Context, open Opener, s Sealed, v any) error {
+// opened opens a sealed part with parse. What is absent or erased is nil: the rows are the same, redacted.
+func opened[T any](ctx context.Context, open Opener, s Sealed, parse func([]byte) (*T, error)) (*T, error) {
 	if len(s.Bytes) == 0 || s.KeyID == "" {
-		return nil
+		return nil, nil //nolint:nilnil // no part, as the comment above says
 	}
 	plain, ok, err := open.Open(ctx, s)
 	if err != nil || !ok {
-		return err
+		return nil, err
 	}
-	if err := json.Unmarshal(plain, v); err != nil {
-		return poison(fmt.Errorf("parse sealed part: %w", err))
+	v, err := parse(plain)
+	if err != nil {
+		return nil, poison(err)
 	}
-	return nil
+	return v, nil
 }
 
 func (r Record) source(index int) table.Source {
 	return table.Source{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Row: int32(index)}
 }
 
-// storedAt is the time at which the log got the record, by the record's own word.
-func (r Record) storedAt() time.Time { return within(r.Timestamp) }
-
-// row makes a Row of a table's row.
-func (r Record) row(index int, storedAt time.Time, values []any) Row {
-	row := Row{Offset: r.Offset, Index: int32(index), StoredAt: storedAt, Values: values}
-	for _, v := range values {
-		if s, ok := v.(string); ok {
-			row.Bytes += len(s)
-		}
-	}
-	return row
-}
+// StoredAt is the time at which the log got the record, by the record's own word: the column stored_at, which decides
+// the partitions of tables.
+func (r Record) StoredAt() time.Time { return within(r.Timestamp) }
 
 // within moves a time into the years that DateTime64 and the client library both know: outside of them the library
 // wraps around without a word. Times of ours never lie there; those of a foreign producer may.
 func within(t time.Time) time.Time {
-	first, last := time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2261, 1, 1, 0, 0, 0, 0, time.UTC)
-	switch t = t.UTC(); {
-	case t.Before(first):
-		return first
-	case t.After(last):
-		return last
+	const (
+		first = -2208988800000 // 1900-01-01
+		last  = 9183110400000  // 2261-01-01
+	)
+	t = t.UTC()
+	switch ms := t.UnixMilli(); {
+	case t.Year() < 1900 || ms < first:
+		return time.UnixMilli(first).UTC()
+	case t.Year() > 2261 || ms > last:
+		return time.UnixMilli(last).UTC()
 	default:
 		return t.Truncate(time.Millisecond)
 	}
-}
-
-// text writes v as JSON, without the escapes that HTML would need.
-func text(v any) (string, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return "", fmt.Errorf("write JSON: %w", err)
-	}
-	return string(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), nil
-}
-
-// list writes a slice as a JSON array; none is the empty array.
-func list[T any](items []T) (string, error) {
-	if len(items) == 0 {
-		return "[]", nil
-	}
-	return text(items)
 }

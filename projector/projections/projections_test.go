@@ -13,6 +13,7 @@ import (
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/table"
 	"github.com/throughline/throughline/schema/topic"
 )
 
@@ -71,16 +72,12 @@ func linkedEvent(t *testing.T) []byte {
 }
 
 // named gives the values of rows by their columns.
-func named(t *testing.T, p projections.Projection, rows []projections.Row) []map[string]any {
-	t.Helper()
-	out := make([]map[string]any, len(rows))
-	for i, r := range rows {
-		if len(r.Values) != len(p.Columns) {
-			t.Fatalf("row %d has %d values for %d columns", i, len(r.Values), len(p.Columns))
-		}
+func named(b *table.Block) []map[string]any {
+	out := make([]map[string]any, b.Rows())
+	for i := range out {
 		out[i] = map[string]any{}
-		for j, c := range p.Columns {
-			out[i][c] = r.Values[j]
+		for _, c := range b.Columns() {
+			out[i][c] = b.Value(i, c)
 		}
 	}
 	return out
@@ -88,18 +85,17 @@ func named(t *testing.T, p projections.Projection, rows []projections.Row) []map
 
 func transform(t *testing.T, p projections.Projection, rec projections.Record, gone bool) []map[string]any {
 	t.Helper()
-	rows, err := p.Transform(t.Context(), rec, keys{gone: gone})
-	if err != nil {
+	var rows, again table.Block
+	if err := p.Transform(t.Context(), rec, keys{gone: gone}, &rows); err != nil {
 		t.Fatal(err)
 	}
-	again, err := p.Transform(t.Context(), rec, keys{gone: gone})
-	if err != nil {
+	if err := p.Transform(t.Context(), rec, keys{gone: gone}, &again); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(rows, again); diff != "" {
+	if diff := cmp.Diff(named(&rows), named(&again)); diff != "" {
 		t.Errorf("the same record gave other rows the second time:\n%s", diff)
 	}
-	return named(t, p, rows)
+	return named(&rows)
 }
 
 func TestTimelineGivesARowForEachLink(t *testing.T) {
@@ -254,8 +250,12 @@ func TestWhatCannotBeTransformedIsPoison(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := row.p.Transform(t.Context(), row.rec, keys{}); !errors.Is(err, projections.ErrPoison) {
+			var rows table.Block
+			if err := row.p.Transform(t.Context(), row.rec, keys{}, &rows); !errors.Is(err, projections.ErrPoison) {
 				t.Errorf("error is %v, want poison", err)
+			}
+			if rows.Rows() != 0 {
+				t.Errorf("it gave %d rows all the same", rows.Rows())
 			}
 		})
 	}
@@ -285,16 +285,20 @@ func FuzzTransforms(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which int, key string, value []byte) {
 		rec := record(names[uint(which)%uint(len(names))], key, value)
 		for _, p := range projections.All() {
-			rows, err := p.Transform(t.Context(), rec, keys{})
-			if err != nil && !errors.Is(err, projections.ErrPoison) {
-				t.Fatalf("%s: %v blames nobody", p.Table, err)
+			var rows table.Block
+			err := p.Transform(t.Context(), rec, keys{}, &rows)
+			if err != nil && (!errors.Is(err, projections.ErrPoison) || rows.Rows() != 0) {
+				t.Fatalf("%s: %v blames nobody, or came with %d rows", p.Table, err, rows.Rows())
 			}
-			for i, r := range rows {
-				if r.Offset != rec.Offset || r.Index != int32(i) || len(r.Values) != len(p.Columns) {
-					t.Fatalf("%s: row %d is %+v", p.Table, i, r)
+			for i, row := range named(&rows) {
+				if offset, index := rows.Place(i); offset != rec.Offset || index != int32(i) {
+					t.Fatalf("%s: row %d is %+v", p.Table, i, row)
 				}
-				for j, column := range p.Columns {
-					if s, ok := r.Values[j].(string); ok && (column == "links" || column == "via" || column == "missing" || column == "relations") && !json.Valid([]byte(s)) {
+				if at, ok := row["stored_at"]; ok == p.Replacing || ok && at != rec.StoredAt() {
+					t.Fatalf("%s: row %d is stored at %v, want %v", p.Table, i, at, rec.StoredAt())
+				}
+				for _, column := range []string{"links", "via", "missing", "relations"} {
+					if s, ok := row[column].(string); ok && !json.Valid([]byte(s)) {
 						t.Fatalf("%s: %s is no JSON: %q", p.Table, column, s)
 					}
 				}

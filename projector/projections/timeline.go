@@ -15,34 +15,29 @@ func Timeline() Projection {
 		Table:     table.Timeline,
 		Topics:    []topic.Name{topic.Events},
 		Version:   1,
-		Columns:   table.TimelineRow{}.Columns(),
 		Transform: timelineRows,
 	}
 }
 
-func timelineRows(ctx context.Context, rec Record, open Opener) ([]Row, error) {
+func timelineRows(ctx context.Context, rec Record, open Opener, to *table.Block) error {
 	e, p, err := openEvent(ctx, rec, open)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	stored := rec.storedAt()
 	row := table.TimelineRow{
 		Workspace: e.Workspace, OccurredAt: within(e.OccurredAt.Time), EventID: e.ID,
 		PrimaryType: string(e.Type), PrimaryID: e.ObjectID, Kind: "event",
 		Name: e.Name, Description: p.Description, Words: words.Column(e.Name, p.Description), Icon: p.Icon,
 		Source: e.Source, Payload: p.Payload,
-		ReceivedAt: within(e.ReceivedAt.Time), StoredAt: stored,
+		ReceivedAt: within(e.ReceivedAt.Time), StoredAt: rec.StoredAt(),
 	}
-	rows := make([]Row, len(e.Links))
 	for i, link := range e.Links {
 		row.ObjectType, row.ObjectID, row.Link = string(link.Type), link.ID, string(link.Kind)
-		if row.Via, err = list(link.Via); err != nil {
-			return nil, poison(err)
-		}
+		row.Via = refs(link.Via)
 		row.From = rec.source(i)
-		rows[i] = rec.row(i, stored, row.Values())
+		to.Add(&row)
 	}
-	return rows, nil
+	return nil
 }
 
 // openEvent reads a record of the topic events.
@@ -51,12 +46,14 @@ func openEvent(ctx context.Context, rec Record, open Opener) (*event.Event, *eve
 	if err != nil {
 		return nil, nil, poison(err)
 	}
-	var p event.Personal
-	sealed := Sealed{
+	p, err := opened(ctx, open, Sealed{
 		Workspace: e.Workspace, Subject: e.Primary(), KeyID: e.KeyID, Bytes: e.Sealed, Additional: e.AdditionalData(),
-	}
-	if err := opened(ctx, open, sealed, &p); err != nil {
+	}, event.ParsePersonal)
+	if err != nil {
 		return nil, nil, err
 	}
-	return e, &p, nil
+	if p == nil {
+		p = &event.Personal{}
+	}
+	return e, p, nil
 }

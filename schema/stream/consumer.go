@@ -11,7 +11,7 @@ import (
 )
 
 // Consumer reads topics in a group for a sink outside of Kafka, which makes its writes repeatable with the help of
-// an intent in the commit's metadata. It is used by one goroutine.
+// an intent in the commit's metadata. It is used by one goroutine, but for Wake.
 type Consumer struct {
 	cfg    Config
 	cc     ConsumerConfig
@@ -30,8 +30,10 @@ type Consumer struct {
 	metadata map[TopicPartition]string
 	// missing is a partition of ours without a committed offset.
 	missing *OffsetLostError
-	// wake ends a waiting poll, so that an assignment is told without waiting for a record.
-	wake context.CancelFunc
+	// wake ends a waiting poll, so that an assignment is told without waiting for a record; woken is Wake's word that the
+	// next one is not to wait.
+	wake  context.CancelFunc
+	woken bool
 	// wanted is closed when a rebalance is blocked by us.
 	wanted chan struct{}
 	// ids remembers topic ids.
@@ -88,28 +90,37 @@ func NewConsumer(cfg Config, cc ConsumerConfig, deps Deps) (*Consumer, error) {
 	return c, nil
 }
 
-// Poll waits for records or for a change of assignment. Until AllowRebalance is called no partition is taken away,
-// also after an error. Records that are polled are not polled again: a caller that gives a batch up closes the
-// Consumer. It returns the context's error, after which it may be called again; an *OffsetLostError; or another error,
-// after which the Consumer is to be closed and opened anew.
+// Poll waits for records, for a change of assignment or for Wake, and may bring nothing. Until AllowRebalance is called no
+// partition is taken away, however often Poll is called and also after an error. Records that are polled are not polled
+// again: a caller that gives a batch up closes the Consumer. It returns the context's error, after which it may be called
+// again; an *OffsetLostError; or another error, after which the Consumer is to be closed and opened anew.
 func (c *Consumer) Poll(ctx context.Context) (Polled, error) {
-	for {
-		fetches := c.pollOnce(ctx)
-		// From here on no callback runs, so ownership and records fit together.
-		polled := c.takeChanges()
-		if err := c.pollError(ctx, fetches); err != nil {
-			// A change that was not told now is told by the next Poll.
-			c.putBack(polled)
-			return Polled{}, err
-		}
-		polled.Batches = c.takeBatches(fetches)
-		if len(polled.Assigned)+len(polled.Lost)+len(polled.Batches) > 0 {
-			return polled, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return Polled{}, err
-		}
-		c.AllowRebalance()
+	fetches := c.pollOnce(ctx)
+	if len(fetches) == 0 {
+		// Here alone the library does not hold rebalances back, so callbacks may run: changes are left to the next Poll.
+		return Polled{}, nil
+	}
+	// From here on no callback runs, so ownership and records fit together.
+	polled := c.takeChanges()
+	if err := c.pollError(ctx, fetches); err != nil {
+		// A change that was not told now is told by the next Poll.
+		c.putBack(polled)
+		return Polled{}, err
+	}
+	polled.Batches = c.takeBatches(fetches)
+	if len(polled.Assigned)+len(polled.Lost)+len(polled.Batches) > 0 {
+		return polled, nil
+	}
+	return Polled{}, ctx.Err()
+}
+
+// Wake ends a Poll that waits, or else the next one that would. It may be called by any goroutine.
+func (c *Consumer) Wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.woken = true
+	if c.wake != nil {
+		c.wake()
 	}
 }
 
@@ -118,9 +129,10 @@ func (c *Consumer) pollOnce(ctx context.Context) kgo.Fetches {
 	defer cancel()
 	c.mu.Lock()
 	c.wake = cancel
-	if len(c.assigned)+len(c.lost) > 0 || c.missing != nil {
+	if len(c.assigned)+len(c.lost) > 0 || c.missing != nil || c.woken {
 		cancel()
 	}
+	c.woken = false
 	c.mu.Unlock()
 	return c.client.PollRecords(ctx, c.cc.MaxPollRecords)
 }

@@ -116,9 +116,12 @@ func TestConsumerGivesTheIntentBackToTheNextOwner(t *testing.T) {
 			second := newConsumer(t, cfg)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			polled, err := second.Poll(ctx)
-			if err != nil {
-				t.Fatal(err)
+			var polled stream.Polled
+			for len(polled.Assigned)+len(polled.Batches) == 0 {
+				var err error
+				if polled, err = second.Poll(ctx); err != nil {
+					t.Fatal(err)
+				}
 			}
 			want := []stream.Assignment{{TopicPartition: tp, Offset: 4, Metadata: "intent 4-8"}}
 			if diff := cmp.Diff(want, polled.Assigned); diff != "" {
@@ -140,6 +143,28 @@ func TestConsumerGivesTheIntentBackToTheNextOwner(t *testing.T) {
 			all := pollUntil(t, second, func(all stream.Polled) bool { return endOf(all) == 10 })
 			if diff := cmp.Diff(valueRange(8, 2), values(all)); diff != "" {
 				t.Errorf("values (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestConsumerIsWokenFromAPollThatWaits(t *testing.T) {
+	t.Parallel()
+	for _, broker := range brokers() {
+		t.Run(broker.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker.config(t)
+			ensureTopics(t, cfg, specs(1))
+			commitInitial(t, cfg, "sink", inputs)
+			c := newConsumer(t, cfg)
+			pollUntil(t, c, func(all stream.Polled) bool { return len(all.Assigned) == 1 })
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			for range 3 {
+				go c.Wake()
+				if _, err := c.Poll(ctx); err != nil {
+					t.Fatalf("nobody woke it: %v", err)
+				}
 			}
 		})
 	}

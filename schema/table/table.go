@@ -87,58 +87,57 @@ type ObjectRow struct {
 	From                  Source
 }
 
-// Columns lists the columns of a table in the order in which Values gives them.
-func (TimelineRow) Columns() []string {
-	return []string{
-		"workspace", "object_type", "object_id", "occurred_at", "event_id", "primary_type", "primary_id", "kind", "link",
-		"via", "name", "description", "words", "icon", "source", "payload", "transition", "received_at", "stored_at",
-		"_topic", "_partition", "_offset", "_row",
-	}
+func (r *TimelineRow) write(b *Block) {
+	b.word("workspace", r.Workspace)
+	b.word("object_type", r.ObjectType)
+	b.text("object_id", r.ObjectID)
+	b.time("occurred_at", r.OccurredAt)
+	b.text("event_id", r.EventID)
+	b.word("primary_type", r.PrimaryType)
+	b.text("primary_id", r.PrimaryID)
+	b.word("kind", r.Kind)
+	b.word("link", r.Link)
+	b.text("via", r.Via)
+	b.text("name", r.Name)
+	b.text("description", r.Description)
+	b.text("words", r.Words)
+	b.text("icon", r.Icon)
+	b.text("source", r.Source)
+	b.text("payload", r.Payload)
+	b.text("transition", r.Transition)
+	b.time("received_at", r.ReceivedAt)
+	b.time("stored_at", r.StoredAt)
+	b.source(r.From)
 }
 
-// Values gives the row's values in the order of Columns.
-func (r TimelineRow) Values() []any {
-	return []any{
-		r.Workspace, r.ObjectType, r.ObjectID, r.OccurredAt, r.EventID, r.PrimaryType, r.PrimaryID, r.Kind, r.Link,
-		r.Via, r.Name, r.Description, r.Words, r.Icon, r.Source, r.Payload, r.Transition, r.ReceivedAt, r.StoredAt,
-		r.From.Topic, r.From.Partition, r.From.Offset, r.From.Row,
-	}
+func (r *EventLogRow) write(b *Block) {
+	b.word("workspace", r.Workspace)
+	b.time("received_at", r.ReceivedAt)
+	b.text("event_id", r.EventID)
+	b.word("status", r.Status)
+	b.text("reason", r.Reason)
+	b.text("name", r.Name)
+	b.text("icon", r.Icon)
+	b.word("object_type", r.ObjectType)
+	b.text("object_id", r.ObjectID)
+	b.text("external_id", r.ExternalID)
+	b.time("occurred_at", r.OccurredAt)
+	b.text("links", r.Links)
+	b.text("missing", r.Missing)
+	b.text("submission", r.Submission)
+	b.time("stored_at", r.StoredAt)
+	b.source(r.From)
 }
 
-// Columns lists the columns of a table in the order in which Values gives them.
-func (EventLogRow) Columns() []string {
-	return []string{
-		"workspace", "received_at", "event_id", "status", "reason", "name", "icon", "object_type", "object_id",
-		"external_id", "occurred_at", "links", "missing", "submission", "stored_at",
-		"_topic", "_partition", "_offset", "_row",
-	}
-}
-
-// Values gives the row's values in the order of Columns.
-func (r EventLogRow) Values() []any {
-	return []any{
-		r.Workspace, r.ReceivedAt, r.EventID, r.Status, r.Reason, r.Name, r.Icon, r.ObjectType, r.ObjectID,
-		r.ExternalID, r.OccurredAt, r.Links, r.Missing, r.Submission, r.StoredAt,
-		r.From.Topic, r.From.Partition, r.From.Offset, r.From.Row,
-	}
-}
-
-// Columns lists the columns of a table in the order in which Values gives them.
-func (ObjectRow) Columns() []string {
-	return []string{
-		"workspace", "object_type", "object_id", "external_id", "name", "attributes", "relations", "updated_at", "deleted",
-		"_topic", "_partition", "_offset", "_row",
-	}
-}
-
-// Values gives the row's values in the order of Columns.
-func (r ObjectRow) Values() []any {
-	deleted := uint8(0)
-	if r.Deleted {
-		deleted = 1
-	}
-	return []any{
-		r.Workspace, r.ObjectType, r.ObjectID, r.ExternalID, r.Name, r.Attributes, r.Relations, r.UpdatedAt, deleted,
-		r.From.Topic, r.From.Partition, r.From.Offset, r.From.Row,
-	}
+func (r *ObjectRow) write(b *Block) {
+	b.word("workspace", r.Workspace)
+	b.word("object_type", r.ObjectType)
+	b.text("object_id", r.ObjectID)
+	b.text("external_id", r.ExternalID)
+	b.text("name", r.Name)
+	b.text("attributes", r.Attributes)
+	b.text("relations", r.Relations)
+	b.time("updated_at", r.UpdatedAt)
+	b.flag("deleted", r.Deleted)
+	b.source(r.From)
 }
