@@ -18,7 +18,6 @@ import (
 	"github.com/throughline/throughline/projector"
 	"github.com/throughline/throughline/query"
 	"github.com/throughline/throughline/schema/access"
-	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/run"
 	"github.com/throughline/throughline/schema/seal"
 	"github.com/throughline/throughline/schema/store"
@@ -28,9 +27,6 @@ import (
 // flushTimeout bounds how long the end of a process waits for what its producer still holds. By then every request is
 // answered, so what is left is nobody's acknowledgement.
 const flushTimeout = 2 * time.Second
-
-// storeRetry is how often a start looks again for ClickHouse.
-const storeRetry = 500 * time.Millisecond
 
 // Process is what the services of one process share, and the services themselves.
 type Process struct {
@@ -174,7 +170,7 @@ func (p *Process) Projector(ctx context.Context, cfg projector.Config, clickhous
 			return err
 		}
 	}
-	conn, err := p.openStore(ctx, clickhouse)
+	conn, err := openStore(ctx, clickhouse, p.Log)
 	if err != nil {
 		return err
 	}
@@ -188,29 +184,6 @@ func (p *Process) Projector(ctx context.Context, cfg projector.Config, clickhous
 	}
 	p.add("projector", service.Run, service.Ready)
 	return nil
-}
-
-// openStore opens ClickHouse to write, waiting for a server that is not up yet: services start in any order.
-func (p *Process) openStore(ctx context.Context, cfg store.Config) (store.Conn, error) {
-	tick := time.NewTicker(storeRetry)
-	defer tick.Stop()
-	for waiting := false; ; waiting = true {
-		conn, err := store.Open(ctx, cfg, store.ReadWrite)
-		if err == nil {
-			return conn, nil
-		}
-		if ctx.Err() != nil || store.Classify(err) != problem.Retry {
-			return nil, fmt.Errorf("open ClickHouse: %w", err)
-		}
-		if !waiting {
-			p.Log.WarnContext(ctx, "waiting for clickhouse", slog.String("error", err.Error()))
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
 }
 
 // Query adds the read side and returns its handler.

@@ -12,8 +12,8 @@ type ClickHouse struct {
 	Addr         string `name:"clickhouse-addr" env:"CLICKHOUSE_ADDR" placeholder:"HOST:PORT" help:"Address of ClickHouse's native protocol, several separated by commas."`
 	Database     string `name:"clickhouse-database" env:"CLICKHOUSE_DATABASE" default:"throughline" help:"Database of the tables; created if it is not there."`
 	User         string `name:"clickhouse-user" env:"CLICKHOUSE_USER" help:"User who may write; empty for the server's default user."`
-	Password     string `name:"clickhouse-password" env:"CLICKHOUSE_PASSWORD" help:"Password of that user."`
-	PasswordFile string `name:"clickhouse-password-file" env:"CLICKHOUSE_PASSWORD_FILE" placeholder:"FILE" help:"File that holds the password."`
+	Password     string `name:"clickhouse-password" env:"CLICKHOUSE_PASSWORD" hidden:"" secret:"env" help:"Password of that user."`
+	PasswordFile string `name:"clickhouse-password-file" env:"CLICKHOUSE_PASSWORD_FILE" placeholder:"FILE" help:"File that holds the password; or CLICKHOUSE_PASSWORD is the password itself."`
 
 	TLS tlsdial.Config `embed:"" prefix:"clickhouse-" envprefix:"CLICKHOUSE_"`
 }
@@ -21,16 +21,20 @@ type ClickHouse struct {
 // Reader is a user who may only read, for the query service.
 type Reader struct {
 	User         string `name:"clickhouse-read-user" env:"CLICKHOUSE_READ_USER" help:"User who may only read (profile readonly); empty for the user who may write."`
-	Password     string `name:"clickhouse-read-password" env:"CLICKHOUSE_READ_PASSWORD" help:"Password of that user."`
-	PasswordFile string `name:"clickhouse-read-password-file" env:"CLICKHOUSE_READ_PASSWORD_FILE" placeholder:"FILE" help:"File that holds the password."`
+	Password     string `name:"clickhouse-read-password" env:"CLICKHOUSE_READ_PASSWORD" hidden:"" secret:"env" help:"Password of that user."`
+	PasswordFile string `name:"clickhouse-read-password-file" env:"CLICKHOUSE_READ_PASSWORD_FILE" placeholder:"FILE" help:"File that holds the password; or CLICKHOUSE_READ_PASSWORD is the password itself."`
 }
 
-// Required is an error if no server is named.
+// Required says everything that is wrong, which is first of all that no server is named.
 func (c ClickHouse) Required() error {
 	if c.Addr == "" {
 		return errors.New("no ClickHouse: set CLICKHOUSE_ADDR or --clickhouse-addr, or use `throughline dev`, which brings its own")
 	}
-	return nil
+	cfg, err := c.Config()
+	if err != nil {
+		return err
+	}
+	return cfg.Validate()
 }
 
 // Config is the configuration of the plumbing for the user who may write.

@@ -10,9 +10,10 @@ import (
 const maxSecretBytes = 64 << 10
 
 // Secret is the value of a secret that is given either by itself or as the path of a file that holds it, as Docker and
-// Kubernetes mount them; name is the environment variable of the value. White space around it is no part of it.
+// Kubernetes mount them; name is the environment variable of the value. The end of its line is no part of it, whatever
+// else is white counts.
 func Secret(name, value, file string) (string, error) {
-	value = strings.TrimSpace(value)
+	value = strings.TrimRight(value, "\r\n")
 	if file == "" {
 		return value, nil
 	}
@@ -30,7 +31,7 @@ func Secret(name, value, file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read %s_FILE: %w", name, err)
 	}
-	if value = strings.TrimSpace(string(data)); value == "" {
+	if value = strings.TrimRight(string(data), "\r\n"); value == "" {
 		return "", fmt.Errorf("read %s_FILE: %s is empty", name, file)
 	}
 	return value, nil

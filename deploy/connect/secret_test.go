@@ -17,7 +17,7 @@ func TestASecretComesFromItsValueOrItsFile(t *testing.T) {
 		}
 		return path
 	}
-	full, empty := write("full", "  s3cret\n"), write("empty", "\n")
+	full, empty := write("full", " s3cret \r\n\n"), write("empty", "\n")
 	large := write("large", strings.Repeat("x", maxSecretBytes+1))
 	tests := []struct {
 		name, value, file, want, err string
@@ -25,7 +25,7 @@ func TestASecretComesFromItsValueOrItsFile(t *testing.T) {
 		{name: "neither"},
 		{name: "a value", value: "v", want: "v"},
 		{name: "a value with a line's end", value: "v\n", want: "v"},
-		{name: "a file", file: full, want: "s3cret"},
+		{name: "a file", file: full, want: " s3cret "},
 		{name: "both", value: "v", file: full, err: "THE_KEY and THE_KEY_FILE are both set"},
 		{name: "an empty file", file: empty, err: "is empty"},
 		{name: "a file that is no secret", file: large, err: "which no secret has"},

@@ -29,12 +29,12 @@ type Config struct {
 	Data   string `name:"data" env:"THROUGHLINE_DATA" default:".throughline" help:"Folder that keeps all data; made if it is not there."`
 	Broker string `name:"kafka" env:"THROUGHLINE_KAFKA" default:"embedded" enum:"embedded,apache" help:"Kafka to start where no brokers are named: embedded (in this process) or apache (Apache Kafka from its jars, needs Java 17 and Maven)."`
 
-	APIKey        string `name:"api-key" env:"THROUGHLINE_API_KEY" help:"API key of the workspace default, of your own choice (at least 16 bytes); absent: the first start makes one and prints it once."`
+	APIKey        string `name:"api-key" env:"THROUGHLINE_API_KEY" secret:"" help:"API key of the workspace default, of your own choice (at least 16 bytes); absent: the first start makes one and prints it once."`
 	APIKeyFile    string `name:"api-key-file" env:"THROUGHLINE_API_KEY_FILE" placeholder:"FILE" help:"File that holds the API key."`
-	AdminKey      string `name:"admin-key" env:"THROUGHLINE_ADMIN_KEY" help:"The operator's key, which makes workspaces and API keys over HTTP; absent: nobody does."`
-	AdminKeyFile  string `name:"admin-key-file" env:"THROUGHLINE_ADMIN_KEY_FILE" placeholder:"FILE" help:"File that holds the operator's key."`
-	MasterKey     string `name:"master-key" env:"THROUGHLINE_MASTER_KEY" help:"Key that wraps the keys of personal data: 64 hexadecimal digits, or base64 of 32 bytes; absent: made once and kept in the data folder."`
-	MasterKeyFile string `name:"master-key-file" env:"THROUGHLINE_MASTER_KEY_FILE" placeholder:"FILE" help:"File that holds the master key."`
+	AdminKey      string `name:"admin-key" env:"THROUGHLINE_ADMIN_KEY" hidden:"" secret:"env" help:"The operator's key, which makes workspaces and API keys over HTTP; absent: nobody does."`
+	AdminKeyFile  string `name:"admin-key-file" env:"THROUGHLINE_ADMIN_KEY_FILE" placeholder:"FILE" help:"File that holds the operator's key, which makes workspaces and API keys over HTTP; or THROUGHLINE_ADMIN_KEY is the key itself; absent: nobody does."`
+	MasterKey     string `name:"master-key" env:"THROUGHLINE_MASTER_KEY" hidden:"" secret:"env" help:"Key that wraps the keys of personal data: 64 hexadecimal digits, or base64 of 32 bytes; absent: made once and kept in the data folder."`
+	MasterKeyFile string `name:"master-key-file" env:"THROUGHLINE_MASTER_KEY_FILE" placeholder:"FILE" help:"File that holds the master key, which wraps the keys of personal data; or THROUGHLINE_MASTER_KEY is the key itself; absent: made once and kept in the data folder."`
 
 	Kafka      connect.Kafka      `embed:""`
 	ClickHouse connect.ClickHouse `embed:""`
@@ -58,6 +58,12 @@ func (c Config) Validate() error {
 	}
 	if _, err := c.secrets(); err != nil {
 		errs = append(errs, err)
+	}
+	if len(c.Kafka.Brokers) > 0 {
+		errs = append(errs, c.Kafka.Required())
+	}
+	if c.ClickHouse.Addr != "" {
+		errs = append(errs, c.ClickHouse.Required())
 	}
 	return errors.Join(errs...)
 }

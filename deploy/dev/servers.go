@@ -44,12 +44,15 @@ func startServers(ctx context.Context, cfg Config, data *folder, progress io.Wri
 }
 
 func (s *servers) startKafka(ctx context.Context, cfg Config, data *folder, progress io.Writer, log *slog.Logger) error {
-	s.kafka = cfg.Kafka.Config("throughline-dev")
+	var err error
+	if s.kafka, err = cfg.Kafka.Config("throughline-dev"); err != nil {
+		return err
+	}
 	kind, _ := cfg.kinds()
 	switch kind {
 	case kindExternal:
 		s.kafkaName = "your own"
-		return nil
+		return assembly.Reach(ctx, s.kafka, log)
 	case kindApache:
 		say(progress, "starting Apache Kafka")
 		kafka, err := embedded.StartApacheKafka(ctx, embedded.ApacheKafkaOptions{

@@ -36,7 +36,7 @@ type Config struct {
 	Files    []string      `arg:"" name:"file" help:"Files of NDJSON, one event a line; - is standard input."`
 	Objects  bool          `name:"objects" help:"The lines are objects, not events."`
 	URL      string        `name:"url" env:"THROUGHLINE_URL" default:"http://127.0.0.1:8080" help:"Base address of Throughline."`
-	Key      string        `name:"key" env:"THROUGHLINE_API_KEY" help:"API key with the scope events:write, or objects:write."`
+	Key      string        `name:"key" env:"THROUGHLINE_API_KEY" secret:"" help:"API key with the scope events:write, or objects:write."`
 	KeyFile  string        `name:"key-file" env:"THROUGHLINE_API_KEY_FILE" placeholder:"FILE" help:"File that holds the API key."`
 	Parallel int           `name:"parallel" default:"4" help:"Batches of events under way at once, 1 to 16; objects always go one by one."`
 	Patience time.Duration `name:"give-up-after" default:"5m" help:"How long to try again while the server is busy or away and nothing gets through."`

@@ -30,7 +30,7 @@ const (
 // Config says which events to print. The tags are kong's.
 type Config struct {
 	URL     string `name:"url" env:"THROUGHLINE_URL" default:"http://127.0.0.1:8080" help:"Base address of Throughline."`
-	Key     string `name:"key" env:"THROUGHLINE_API_KEY" help:"API key with the scope read."`
+	Key     string `name:"key" env:"THROUGHLINE_API_KEY" secret:"" help:"API key with the scope read."`
 	KeyFile string `name:"key-file" env:"THROUGHLINE_API_KEY_FILE" placeholder:"FILE" help:"File that holds the API key."`
 
 	ObjectTypes []string `name:"object-type" sep:"none" placeholder:"TYPE" help:"Only events of objects of this type; may be repeated."`

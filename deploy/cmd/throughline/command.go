@@ -56,20 +56,10 @@ type env struct {
 func execute(args []string, stdout, stderr io.Writer) int {
 	var cli commands
 	exited, code := false, exitOK
-	parser, err := kong.New(&cli,
-		kong.Name("throughline"),
-		kong.Description(description),
+	parser, err := newParser(&cli,
 		kong.Writers(stdout, stderr),
 		// --help calls this and then goes on parsing; what it finds then is of no interest.
-		kong.Exit(func(c int) { exited, code = true, c }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
-		kong.ExplicitGroups([]kong.Group{
-			{Key: "one", Title: "On one machine:"},
-			{Key: "use", Title: "Against a running Throughline:"},
-			{Key: "many", Title: "Services, against your own Kafka and ClickHouse:"},
-			{Key: "setup", Title: "Setting up:"},
-		}),
-	)
+		kong.Exit(func(c int) { exited, code = true, c }))
 	if err != nil {
 		complain(stderr, err)
 		return run.ExitFailure
@@ -78,18 +68,24 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	if exited {
 		return code
 	}
+	if asked := contextOf(ctx, err); asked != nil && wantsConfig(asked) {
+		if failed := printConfig(stdout, asked); failed != nil {
+			complain(stderr, failed)
+			return run.ExitFailure
+		}
+		if err == nil {
+			return exitOK
+		}
+	}
+	if err == nil {
+		err = refuseSecrets(ctx)
+	}
 	if err != nil {
 		complain(stderr, err)
 		hint(stderr, err)
 		return exitUsage
 	}
-	lines := stderr
-	if !run.Terminal(stderr) {
-		gathers := run.NewLogWriter(stderr)
-		defer func() { _ = gathers.Flush() }() // there is nowhere else to say it
-		lines = gathers
-	}
-	log, err := run.NewLogger(lines, cli.Log)
+	log, err := run.NewLogger(stderr, cli.Log)
 	if err != nil {
 		complain(stderr, err)
 		return exitUsage
@@ -102,6 +98,30 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		return failed
 	}
 	return code
+}
+
+// contextOf is what a command line was understood as, also where it was refused.
+func contextOf(ctx *kong.Context, err error) *kong.Context {
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok {
+		return parse.Context
+	}
+	return ctx
+}
+
+// newParser makes the parser of the command line.
+func newParser(cli *commands, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(cli, append([]kong.Option{
+		kong.Name("throughline"),
+		kong.Description(description),
+		sizes(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "one", Title: "On one machine:"},
+			{Key: "use", Title: "Against a running Throughline:"},
+			{Key: "many", Title: "Services, against your own Kafka and ClickHouse:"},
+			{Key: "setup", Title: "Setting up:"},
+		}),
+	}, more...)...)
 }
 
 func complain(w io.Writer, err error) {

@@ -18,7 +18,7 @@ import (
 // demoCommand posts a day of calls.
 type demoCommand struct {
 	URL     string `name:"url" env:"THROUGHLINE_URL" placeholder:"URL" help:"Base address of a running Throughline. Absent: starts one with a data folder that is gone afterwards."`
-	Key     string `name:"key" env:"THROUGHLINE_API_KEY" help:"API key, with --url."`
+	Key     string `name:"key" env:"THROUGHLINE_API_KEY" secret:"" help:"API key, with --url."`
 	KeyFile string `name:"key-file" env:"THROUGHLINE_API_KEY_FILE" placeholder:"FILE" help:"File that holds the API key."`
 	Day     string `name:"day" default:"1999-02-01" help:"Day of the trace, from 1999-02-01 to 1999-02-14."`
 	Workers int    `name:"workers" default:"32" help:"Requests under way at once."`

@@ -10,6 +10,7 @@ import (
 
 // devCommand runs everything.
 type devCommand struct {
+	settings   `embed:""`
 	dev.Config `embed:""`
 }
 

@@ -154,6 +154,13 @@ func (c keysDelete) Run(ctx context.Context, e env) error {
 // withAccess opens a view of workspaces and keys in a folder of its own, which is gone afterwards, and calls do once it
 // is up to date.
 func withAccess(ctx context.Context, e env, kafka connect.Kafka, do func(*access.Access) error) (err error) {
+	cfg, err := kafka.Config("throughline-keys")
+	if err != nil {
+		return err
+	}
+	if err := reach(ctx, e, cfg); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "throughline-keys-")
 	if err != nil {
 		return fmt.Errorf("make temporary folder: %w", err)
@@ -162,7 +169,6 @@ func withAccess(ctx context.Context, e env, kafka connect.Kafka, do func(*access
 	opened.Add(func() error { return os.RemoveAll(dir) })
 	defer func() { err = errors.Join(err, opened.Close()) }()
 
-	cfg := kafka.Config("throughline-keys")
 	producer, err := stream.NewProducer(cfg, stream.ProducerConfig{}, stream.Deps{Log: e.log})
 	if err != nil {
 		return err

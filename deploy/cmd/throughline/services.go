@@ -21,6 +21,9 @@ import (
 
 // process is what the commands that run services have in common.
 type process struct {
+	settings `embed:""`
+
+	Check bool          `name:"check" help:"Look whether everything is there that this service needs, say what was found, and change nothing."`
 	Kafka connect.Kafka `embed:""`
 	Admin string        `name:"admin-listen" env:"THROUGHLINE_ADMIN_LISTEN" default:"${admin}" help:"Where to serve /livez, /readyz and /metrics."`
 }
@@ -37,9 +40,13 @@ func (c process) serve(ctx context.Context, e env, name, listen string, assemble
 		return err
 	}
 	defer stop()
+	kafka, err := c.Kafka.Config("throughline")
+	if err != nil {
+		return err
+	}
 	registry := run.NewRegistry()
 	p := &assembly.Process{
-		Kafka: c.Kafka.Config("throughline"), Log: e.log, Reg: registry, Traces: traces, Ready: run.NewReadiness(),
+		Kafka: kafka, Log: e.log, Reg: registry, Traces: traces, Ready: run.NewReadiness(),
 	}
 	// Taken before anything is opened, so that a wrong address shows at once.
 	admin, err := run.Listen(ctx, c.Admin)
@@ -48,6 +55,9 @@ func (c process) serve(ctx context.Context, e env, name, listen string, assemble
 	}
 	front := []run.Service{run.Server{Name: "admin", Listener: admin, Handler: run.Admin(registry, p.Ready), Log: e.log}.Service()}
 	defer func() { err = errors.Join(err, p.Close()) }()
+	if err := assembly.Reach(ctx, kafka, e.log); err != nil {
+		return errors.Join(err, admin.Close())
+	}
 	handler, err := assemble(p)
 	if err != nil {
 		return errors.Join(err, admin.Close())
@@ -63,8 +73,8 @@ const stopServices = 8 * time.Second
 
 // master is the key that wraps the keys of personal data; every process of an installation has the same one.
 type master struct {
-	Key     string `name:"master-key" env:"THROUGHLINE_MASTER_KEY" help:"Key that wraps the keys of personal data: 64 hexadecimal digits, or base64 of 32 bytes; the same in every process."`
-	KeyFile string `name:"master-key-file" env:"THROUGHLINE_MASTER_KEY_FILE" placeholder:"FILE" help:"File that holds the master key."`
+	Key     string `name:"master-key" env:"THROUGHLINE_MASTER_KEY" hidden:"" secret:"env" help:"Key that wraps the keys of personal data: 64 hexadecimal digits, or base64 of 32 bytes; the same in every process."`
+	KeyFile string `name:"master-key-file" env:"THROUGHLINE_MASTER_KEY_FILE" placeholder:"FILE" help:"File that holds the master key, which wraps the keys of personal data and is the same in every process; or THROUGHLINE_MASTER_KEY is the key itself."`
 }
 
 func (m master) open() (*seal.Master, error) {
@@ -88,8 +98,8 @@ type ingestCommand struct {
 	views         `embed:"" set:"part=ingest"`
 	Master        master        `embed:""`
 	Listen        string        `name:"listen" env:"THROUGHLINE_LISTEN" default:"127.0.0.1:8081" help:"Where to serve the write side."`
-	AdminKey      string        `name:"admin-key" env:"THROUGHLINE_ADMIN_KEY" help:"The operator's key, which makes workspaces and API keys over HTTP; absent: nobody does."`
-	AdminKeyFile  string        `name:"admin-key-file" env:"THROUGHLINE_ADMIN_KEY_FILE" placeholder:"FILE" help:"File that holds the operator's key."`
+	AdminKey      string        `name:"admin-key" env:"THROUGHLINE_ADMIN_KEY" hidden:"" secret:"env" help:"The operator's key, which makes workspaces and API keys over HTTP; absent: nobody does."`
+	AdminKeyFile  string        `name:"admin-key-file" env:"THROUGHLINE_ADMIN_KEY_FILE" placeholder:"FILE" help:"File that holds the operator's key, which makes workspaces and API keys over HTTP; or THROUGHLINE_ADMIN_KEY is the key itself; absent: nobody does."`
 	Instance      string        `name:"link-instance" env:"THROUGHLINE_LINK_INSTANCE" help:"Name of this linker, unique in the installation and the same after a restart; absent: the host's name."`
 	MaxBatch      int           `name:"link-max-batch" env:"THROUGHLINE_LINK_MAX_BATCH" default:"5000" help:"Most submissions in one transaction."`
 	WindowEntries int           `name:"link-window-entries" env:"THROUGHLINE_LINK_WINDOW_ENTRIES" default:"2000000" help:"Most events by which a partition knows repeats."`

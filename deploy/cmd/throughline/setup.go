@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/throughline/throughline/deploy/assembly"
 	"github.com/throughline/throughline/deploy/connect"
@@ -13,6 +14,8 @@ import (
 
 // topicsCommand prepares Kafka.
 type topicsCommand struct {
+	settings `embed:""`
+
 	Kafka       connect.Kafka `embed:""`
 	Partitions  int           `name:"partitions" env:"THROUGHLINE_PARTITIONS" default:"12" help:"Partitions of a partitioned topic. Chosen once: the place of every object depends on it."`
 	Replication int           `name:"replication" env:"THROUGHLINE_REPLICATION" default:"3" help:"Replicas of a partition; with 3 or more, two must acknowledge every write."`
@@ -28,7 +31,14 @@ func (c topicsCommand) Validate() error {
 
 // Run implements the command.
 func (c topicsCommand) Run(ctx context.Context, e env) error {
-	created, err := assembly.Topics(ctx, c.Kafka.Config("throughline-topics"), stream.Deps{Log: e.log}, c.Partitions, c.Replication)
+	cfg, err := c.Kafka.Config("throughline-topics")
+	if err != nil {
+		return err
+	}
+	if err := reach(ctx, e, cfg); err != nil {
+		return err
+	}
+	created, err := assembly.Topics(ctx, cfg, stream.Deps{Log: e.log}, c.Partitions, c.Replication)
 	for _, name := range created {
 		_, _ = fmt.Fprintln(e.stdout, "created", name) // the topic is there whether or not anybody reads so
 	}
@@ -38,8 +48,20 @@ func (c topicsCommand) Run(ctx context.Context, e env) error {
 	return err
 }
 
+// reachTimeout is how long a command that is not a service waits for Kafka: somebody sits in front of it.
+const reachTimeout = 30 * time.Second
+
+// reach waits for Kafka for a while.
+func reach(ctx context.Context, e env, cfg stream.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	return assembly.Reach(ctx, cfg, e.log)
+}
+
 // migrateCommand prepares ClickHouse.
 type migrateCommand struct {
+	settings `embed:""`
+
 	ClickHouse connect.ClickHouse `embed:""`
 }
 
