@@ -3,7 +3,6 @@ package link
 import (
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,12 +10,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/throughline/throughline/ingest/local"
 	"github.com/throughline/throughline/schema/object"
 )
 
 func openWindow(t *testing.T, dir string, maxEntries int) (*window, func()) {
 	t.Helper()
-	db, err := pebble.Open(filepath.Join(dir, "pebble"), storeOptions(slog.New(slog.DiscardHandler)))
+	db, err := local.Open(t.Context(), dir, "test", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,8 +70,13 @@ func (s *Search) Name(ctx context.Context, l object.Lookup) (*object.Record, err
 		s.Missing = append(s.Missing, l)
 		return nil, nil
 	}
-	s.add(event.Link{Type: rec.Type, ID: rec.ID, Kind: event.LinkRelated})
+	s.Add(rec)
 	return rec, nil
+}
+
+// Add links an object that was found already.
+func (s *Search) Add(rec *object.Record) {
+	s.add(event.Link{Type: rec.Type, ID: rec.ID, Kind: event.LinkRelated})
 }
 
 // Follow links what an object is related to, and what that is related to. A nil object is related to nothing.

@@ -38,21 +38,31 @@ func (s *Snapshot) Recall(id string, at time.Time) (Remembered, bool) {
 	}
 	want := digest(id)
 	for _, r := range slices.Backward(s.Commands) {
-		if r.Command == want && s.keeps(r, at) {
+		if r.Command == want && s.keeps(r, at.UnixMilli()) {
 			return r, true
 		}
 	}
 	return Remembered{}, false
 }
 
-// keeps says whether a command is still remembered at a time.
-func (s *Snapshot) keeps(r Remembered, at time.Time) bool {
-	return s.State != StateClosed || at.UnixMilli()-r.At <= Remember.Milliseconds()
+// keeps says whether a command is still remembered at a time, in epoch milliseconds.
+func (s *Snapshot) keeps(r Remembered, at int64) bool {
+	return s.State != StateClosed || at-r.At <= Remember.Milliseconds()
 }
 
 // Advance is the snapshot after a command: its state, the command, and those before it that are still remembered. The
 // receiver stays as it is.
 func (s *Snapshot) Advance(after Conversation, c *Command) *Snapshot {
+	return s.remember(after, c.ID, c.ReceivedAt.UnixMilli())
+}
+
+// AfterTransition is Advance for a reader of the log, which has the transition and not its command.
+func (s *Snapshot) AfterTransition(after Conversation, t *Transition) *Snapshot {
+	return s.remember(after, t.CommandID, t.ReceivedAt.UnixMilli())
+}
+
+// remember makes the snapshot of a state with one command more; the implied transition has none.
+func (s *Snapshot) remember(after Conversation, command string, at int64) *Snapshot {
 	next := &Snapshot{Conversation: after}
 	kept := s.Commands
 	if n := len(kept) - (MaxRemembered - 1); n > 0 {
@@ -60,10 +70,12 @@ func (s *Snapshot) Advance(after Conversation, c *Command) *Snapshot {
 	}
 	next.Commands = make([]Remembered, 0, len(kept)+1)
 	for _, r := range kept {
-		if next.keeps(r, c.ReceivedAt.Time) {
+		if next.keeps(r, at) {
 			next.Commands = append(next.Commands, r)
 		}
 	}
-	next.Commands = append(next.Commands, Remembered{Command: digest(c.ID), Version: after.Version, At: c.ReceivedAt.UnixMilli()})
+	if command != "" {
+		next.Commands = append(next.Commands, Remembered{Command: digest(command), Version: after.Version, At: at})
+	}
 	return next
 }
