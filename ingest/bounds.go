@@ -96,7 +96,7 @@ func (h *holding) reserve(bytes int64) error {
 	case !h.service.bodies.TryAcquire(cost):
 		return problem.Busy("Too much is being worked on; nothing of this request was done.", retryAfter)
 	}
-	h.bytes += cost
+	h.hold(cost)
 	return nil
 }
 
@@ -104,8 +104,14 @@ func (h *holding) reserve(bytes int64) error {
 func (h *holding) shrink(bytes int64) {
 	if h.bytes > bytes {
 		h.service.bodies.Release(h.bytes - bytes)
-		h.bytes = bytes
+		h.hold(bytes - h.bytes)
 	}
+}
+
+// hold notes that the request holds more bytes, or fewer.
+func (h *holding) hold(more int64) {
+	h.bytes += more
+	h.service.metrics.bodies.Add(float64(more))
 }
 
 // work takes a place among the requests that are worked on.
@@ -113,6 +119,7 @@ func (h *holding) work() error {
 	select {
 	case h.service.slots <- struct{}{}:
 		h.working = true
+		h.service.metrics.working.Inc()
 		return nil
 	default:
 		return problem.Busy("Too many requests are being worked on; nothing was done.", retryAfter)
@@ -122,6 +129,7 @@ func (h *holding) work() error {
 func (h *holding) release() {
 	h.shrink(0)
 	if h.working {
+		h.service.metrics.working.Dec()
 		<-h.service.slots
 	}
 }

@@ -10,11 +10,20 @@ type metrics struct {
 	refusals *prometheus.CounterVec
 	objects  *prometheus.CounterVec
 	limited  prometheus.Counter
+	bodies   prometheus.Gauge
+	working  prometheus.Gauge
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
 	f := promauto.With(reg)
+	gauge := func(name, help string) prometheus.Gauge {
+		return f.NewGauge(prometheus.GaugeOpts{Name: "throughline_ingest_" + name, Help: help})
+	}
+	gauge("body_limit_bytes", "Most bytes that bodies may hold at once.").Set(float64(cfg.MaxBodyBytes))
+	gauge("working_limit_requests", "Most requests that may be worked on at once.").Set(float64(cfg.MaxInFlight))
 	return &metrics{
+		bodies:  gauge("body_bytes", "Bytes held by bodies of requests and what is made of them, as counted against their limit."),
+		working: gauge("working_requests", "Requests that are worked on, their bodies having arrived."),
 		events: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "throughline_ingest_events_total",
 			Help: "Events posted, by outcome: linked, pending, not_found, invalid, unavailable.",

@@ -74,7 +74,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, kafka: deps.Kafka, submissions: deps.Kafka.Topic(topic.Submissions), producer: deps.Producer, registry: deps.Registry, access: deps.Access,
-		master: deps.Master, log: deps.Log, metrics: newMetrics(deps.Reg), now: deps.Now,
+		master: deps.Master, log: deps.Log, metrics: newMetrics(deps.Reg, cfg), now: deps.Now,
 		slots: make(chan struct{}, cfg.MaxInFlight), bodies: semaphore.NewWeighted(cfg.MaxBodyBytes), lookups: &turnstile{},
 		locks: newLocks(), refusals: make(chan *stream.Record, cfg.RefusalBuffer),
 		refusalBytes: semaphore.NewWeighted(maxRefusalBytes),

@@ -28,6 +28,9 @@ import (
 // answered, so what is left is nobody's acknowledgement.
 const flushTimeout = 2 * time.Second
 
+// lagEvery is how often lag is measured: as often as Prometheus usually looks.
+const lagEvery = 15 * time.Second
+
 // Process is what the services of one process share, and the services themselves.
 type Process struct {
 	Kafka stream.Config
@@ -47,6 +50,7 @@ type Process struct {
 	opened   Closer
 	producer *stream.Producer
 	access   *access.Access
+	lag      bool
 }
 
 // Services are the services added so far, to be run behind the servers.
@@ -116,6 +120,29 @@ func (p *Process) Access(ctx context.Context) (*access.Access, error) {
 	return a, nil
 }
 
+// watchLag adds, once, the measurement of how far all groups are behind, those of other processes too: a group whose
+// processes are all gone must be seen by somebody.
+func (p *Process) watchLag() error {
+	if p.lag {
+		return nil
+	}
+	watch, err := stream.NewOffsetWatch(p.kafka("lag"), stream.Deps{Log: p.Log, Reg: p.Reg})
+	if err != nil {
+		return err
+	}
+	p.opened.Add(func() error { watch.Close(); return nil })
+	var pairs []stream.GroupTopic
+	for _, g := range groups() {
+		for _, t := range g.Topics {
+			pairs = append(pairs, stream.GroupTopic{Group: g.Name, Topic: t})
+		}
+	}
+	// Nothing waits for it, so readiness does not ask it.
+	p.services = append(p.services, run.Service{Name: "lag", Run: stream.NewLagMonitor(watch, pairs, lagEvery).Run})
+	p.lag = true
+	return nil
+}
+
 // Ingest adds the write side: the edge, whose handler it returns, and link, over one registry.
 func (p *Process) Ingest(ctx context.Context, edge ingest.Config, linker link.Config, master *seal.Master) (http.Handler, error) {
 	producer, err := p.Producer(ctx)
@@ -156,7 +183,7 @@ func (p *Process) Ingest(ctx context.Context, edge ingest.Config, linker link.Co
 		return nil, err
 	}
 	p.add("link", links.Run, links.Ready)
-	return service.Handler(), nil
+	return service.Handler(), p.watchLag()
 }
 
 // Projector adds the projector. It waits until ClickHouse answers. Without a folder of its own it has one of the views.
@@ -183,7 +210,7 @@ func (p *Process) Projector(ctx context.Context, cfg projector.Config, clickhous
 		return err
 	}
 	p.add("projector", service.Run, service.Ready)
-	return nil
+	return p.watchLag()
 }
 
 // Query adds the read side and returns its handler.

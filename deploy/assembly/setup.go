@@ -21,13 +21,17 @@ func Topics(ctx context.Context, kafka stream.Config, deps stream.Deps, partitio
 	if err != nil {
 		return nil, fmt.Errorf("prepare topics: %w", err)
 	}
-	groups := append(projector.Groups(), projector.Group{Name: link.Group, Topics: []topic.Name{topic.Submissions}})
-	for _, g := range groups {
+	for _, g := range groups() {
 		if err := stream.CommitInitialOffsets(ctx, kafka, deps, g.Name, g.Topics); err != nil {
 			return created, fmt.Errorf("prepare consumer group %s: %w", g.Name, err)
 		}
 	}
 	return created, nil
+}
+
+// groups are the consumer groups of all services.
+func groups() []projector.Group {
+	return append(projector.Groups(), projector.Group{Name: link.Group, Topics: []topic.Name{topic.Submissions}})
 }
 
 // Migrate makes the database if need be and brings its tables to what this binary knows. Progress may be nil.

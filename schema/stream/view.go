@@ -91,6 +91,7 @@ type viewMetrics struct {
 	rebuilds *prometheus.CounterVec
 	barriers prometheus.Histogram
 	timeouts prometheus.Counter
+	current  prometheus.Gauge
 	asked    prometheus.Counter
 }
 
@@ -112,6 +113,10 @@ func newViewMetrics(reg prometheus.Registerer, name string) *viewMetrics {
 			Name:    "throughline_stream_view_barrier_seconds",
 			Help:    "Time a caller waited until the view had caught up.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 13),
+		}),
+		current: f.NewGauge(prometheus.GaugeOpts{
+			Name: "throughline_stream_view_current_timestamp_seconds",
+			Help: "Unix time at which the view was last known to hold all that was in its topics; 0 before the first time.",
 		}),
 		timeouts: f.NewCounter(prometheus.CounterOpts{
 			Name: "throughline_stream_view_barrier_timeouts_total",

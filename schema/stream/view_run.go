@@ -153,6 +153,7 @@ func (v *View) keepFresh(ctx context.Context) error {
 			v.mu.Lock()
 			v.ready = true
 			v.mu.Unlock()
+			v.metrics.current.Set(float64(asked.UnixMilli()) / 1000)
 			b := v.db.NewBatch()
 			if err := errors.Join(setAsOf(b, asked), b.Commit(pebble.Sync)); err != nil {
 				return fmt.Errorf("write checkpoint: %w", err)
