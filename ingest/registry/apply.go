@@ -31,10 +31,14 @@ func (r *Registry) apply(b *pebble.Batch, rec *stream.Record) error {
 	if !errors.Is(err, errUnreadable) {
 		return err
 	}
+	r.ignore(rec, err)
+	return nil
+}
+
+func (r *Registry) ignore(rec *stream.Record, err error) {
 	r.metrics.ignored.WithLabelValues(rec.Topic).Inc()
 	r.log.Warn("record ignored", slog.String("topic", rec.Topic), slog.Int("partition", int(rec.Partition)),
 		slog.Int64("offset", rec.Offset), slog.String("error", err.Error()))
-	return nil
 }
 
 // errUnreadable marks a record that says nothing to us.

@@ -1,7 +1,7 @@
 // Package registry is the local view of objects and of the data keys of subjects, from which the edge and link resolve
 // whom an event is about.
 //
-// It is a copy of two compacted topics on disk, in bounded memory, and can be thrown away. Its reads are exact: before a
+// It is a copy of three compacted topics on disk, in bounded memory, and can be thrown away. Its reads are exact: before a
 // miss counts, the view has caught up with the end that the log had when the request came in, so that an upsert
 // which was acknowledged, on any edge, is never answered with a 404.
 package registry
@@ -76,6 +76,8 @@ type Registry struct {
 	keys    string
 	// fresh is used by apply alone, from one goroutine.
 	fresh *fresh
+	// conversations are those that have begun.
+	conversations *stream.View
 }
 
 // Open opens the local store, and throws it away first where it does not belong to this log any more (another cluster
@@ -106,6 +108,9 @@ func Open(ctx context.Context, cfg Config, deps Deps) (*Registry, error) {
 		return nil, fmt.Errorf("open registry: %w", err)
 	}
 	r.view = view
+	if err := r.openConversations(ctx, deps); err != nil {
+		return nil, errors.Join(fmt.Errorf("open registry: %w", err), view.Close())
+	}
 	// Half of what is to be read are data keys, or nearly so.
 	r.fresh = newFresh(view.Unread())
 	return r, nil
@@ -113,7 +118,7 @@ func Open(ctx context.Context, cfg Config, deps Deps) (*Registry, error) {
 
 // Run keeps the view up to date until the context ends, and then returns nil. Call it once.
 func (r *Registry) Run(ctx context.Context) error {
-	if err := r.view.Run(ctx); err != nil {
+	if err := r.runAll(ctx); err != nil {
 		return fmt.Errorf("run registry: %w", err)
 	}
 	return nil
@@ -121,7 +126,7 @@ func (r *Registry) Run(ctx context.Context) error {
 
 // Close closes the store. Run must have returned, and nobody may read any more.
 func (r *Registry) Close() error {
-	if err := r.view.Close(); err != nil {
+	if err := errors.Join(r.conversations.Close(), r.view.Close()); err != nil {
 		return fmt.Errorf("close registry: %w", err)
 	}
 	return nil
@@ -130,14 +135,14 @@ func (r *Registry) Close() error {
 // Ready says why the view cannot be read yet; it is nil once the view has caught up for the first time. It fits
 // run.Readiness.
 func (r *Registry) Ready(context.Context) error {
-	if err := r.view.Ready(); err != nil {
+	if err := errors.Join(r.view.Ready(), r.conversations.Ready()); err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
 	return nil
 }
 
-// Barrier returns once the view has everything that both topics had when it was called. Callers share one request to the
-// brokers and one wait. It answers ErrBehind after the configured timeout.
+// Barrier returns once the view has every object and data key that was acknowledged when it was called. Callers share one
+// request to the brokers and one wait. It answers ErrBehind after the configured timeout.
 func (r *Registry) Barrier(ctx context.Context) error { return r.barrier(ctx) }
 
 // WaitFor returns once the view has applied the record at this place of one of its topics: what a Producer returned, or
@@ -154,10 +159,14 @@ func (r *Registry) WaitFor(ctx context.Context, at stream.Offset) error {
 
 // barrier is Barrier for some partitions; none means all.
 func (r *Registry) barrier(ctx context.Context, at ...stream.TopicPartition) error {
+	return r.barrierOf(ctx, r.view, at...)
+}
+
+func (r *Registry) barrierOf(ctx context.Context, view *stream.View, at ...stream.TopicPartition) error {
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, r.cfg.BarrierTimeout)
 	defer cancel()
-	err := r.behind(ctx, r.view.Barrier(limited, at...))
+	err := r.behind(ctx, view.Barrier(limited, at...))
 	r.metrics.barrier(err, time.Since(start))
 	return err
 }

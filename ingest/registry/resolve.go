@@ -14,7 +14,7 @@ import (
 // before the call. The object id is tried first, the external id where the object id is absent or unknown.
 //
 // A hit by object id alone is answered from the view as it is, because ids are never re-pointed. A miss waits for the
-// key's partition. As soon as an external id is named the whole topic is waited for: it may have been
+// key's partition; that of a CONVERSATION, which its transitions make known, for its partition of states too. As soon as an external id is named the whole topic is waited for: it may have been
 // re-pointed from any partition.
 //
 // Errors: ErrNotFound, ErrMismatch, ErrBehind.
@@ -34,6 +34,11 @@ func exactly[T any](ctx context.Context, r *Registry, workspace string, l object
 		if err := r.barrier(ctx, r.objectPartitions()...); err != nil {
 			return none, err
 		}
+		if l.Type == object.Conversation && l.ID != "" {
+			if err := r.barrierConversation(ctx, workspace, l.ID); err != nil {
+				return none, err
+			}
+		}
 		return local(workspace, l)
 	}
 	found, err := local(workspace, l)
@@ -42,6 +47,11 @@ func exactly[T any](ctx context.Context, r *Registry, workspace string, l object
 	}
 	if err := r.barrier(ctx, r.objectPartition(workspace, object.Ref{Type: l.Type, ID: l.ID})); err != nil {
 		return none, err
+	}
+	if l.Type == object.Conversation {
+		if err := r.barrierConversation(ctx, workspace, l.ID); err != nil {
+			return none, err
+		}
 	}
 	return local(workspace, l)
 }
@@ -85,8 +95,12 @@ func (r *Registry) find(workspace string, t object.Type, id, token string) (*obj
 	if id == "" {
 		return nil, ErrNotFound
 	}
-	rec, found, err := r.Object(workspace, object.Ref{Type: t, ID: id})
-	if err == nil && !found {
+	ref := object.Ref{Type: t, ID: id}
+	rec, _, err := r.Object(workspace, ref)
+	if err == nil && t == object.Conversation {
+		rec, err = r.withConversation(workspace, ref, rec)
+	}
+	if err == nil && rec == nil {
 		err = ErrNotFound
 	}
 	return rec, err

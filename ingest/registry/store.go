@@ -57,7 +57,7 @@ func subjectKey(workspace string, ref object.Ref, keyID string) []byte {
 	return append(subjectPrefix(workspace, ref), keyID...)
 }
 
-// Object reads one object from the view as it is.
+// Object reads what was PUT of one object from the view as it is.
 func (r *Registry) Object(workspace string, ref object.Ref) (*object.Record, bool, error) {
 	value, found, err := r.view.Get(objectKey(workspace, ref))
 	if err != nil {
@@ -78,6 +78,9 @@ func (r *Registry) has(workspace string, ref object.Ref) (bool, error) {
 	found, err := r.view.Has(objectKey(workspace, ref))
 	if err != nil {
 		return false, fmt.Errorf("look for object: %w", err)
+	}
+	if !found && ref.Type == object.Conversation {
+		return r.KnowsConversation(workspace, ref.ID)
 	}
 	return found, nil
 }
