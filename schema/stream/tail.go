@@ -12,21 +12,40 @@ import (
 	"github.com/throughline/throughline/schema/topic"
 )
 
-// Tail reads what is appended to a topic after it was opened: every partition, committed records only, outside of any
-// group. It is for answers that somebody waits for, and for nothing that must not be missed: where it falls behind what
-// the topic keeps, it goes on at the end.
+// Tail reads what is appended to a topic: every partition, committed records only, outside of any group. It keeps no
+// position: a tail that is opened anew begins where it is told to. Where it falls behind what the topic keeps, it goes on
+// at the end; so it is for topics that are kept for ever, and for answers that somebody waits for.
 type Tail struct {
 	client *kgo.Client
 	name   string
-	ends   map[int32]kgo.Offset
-	deps   Deps
+	// from are the offsets to begin at, and behind where the partitions ended when the tail was opened and that Run has
+	// not reached yet.
+	from, behind map[int32]int64
+	caughtUp     chan struct{}
+	deps         Deps
 }
 
 // OpenTail notes where the partitions of the topic end. Every record that is produced from now on is given to Run, however
 // much later that is called. name tells the tails of a process apart.
 func OpenTail(ctx context.Context, cfg Config, name string, t topic.Name, deps Deps) (*Tail, error) {
+	return openTail(ctx, cfg, name, t, atLogEnd, deps)
+}
+
+// OpenTailSince is OpenTail with every record whose time is since or later; the zero time means the whole topic. A record
+// that is older may be among them.
+func OpenTailSince(ctx context.Context, cfg Config, name string, t topic.Name, since time.Time, deps Deps) (*Tail, error) {
+	at := int64(atLogStart)
+	if !since.IsZero() {
+		at = since.UnixMilli()
+	}
+	return openTail(ctx, cfg, name, t, at, deps)
+}
+
+func openTail(ctx context.Context, cfg Config, name string, t topic.Name, at int64, deps Deps) (*Tail, error) {
 	client, err := Open(cfg.with(name), deps.Log, deps.Reg,
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// A marker at the end of a partition is the only sign that its end is reached.
+		kgo.KeepControlRecords(),
 		// What was missed is answered by nobody any more.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
 		// A broker answers as soon as there is one byte; the wait only bounds how often it is asked in vain.
@@ -37,33 +56,73 @@ func OpenTail(ctx context.Context, cfg Config, name string, t topic.Name, deps D
 	if err != nil {
 		return nil, err
 	}
-	tail := &Tail{client: client, name: cfg.Topic(t), ends: map[int32]kgo.Offset{}, deps: deps}
-	if err := tail.findEnds(ctx); err != nil {
+	tail := &Tail{
+		client: client, name: cfg.Topic(t), from: map[int32]int64{}, behind: map[int32]int64{}, caughtUp: make(chan struct{}), deps: deps,
+	}
+	if err := tail.find(ctx, at); err != nil {
 		client.Close()
 		return nil, fmt.Errorf("open tail of %s: %w", tail.name, err)
 	}
 	return tail, nil
 }
 
-func (t *Tail) findEnds(ctx context.Context) error {
+// find notes where to begin, at a time or at one end of the log, and where the partitions end.
+func (t *Tail) find(ctx context.Context, at int64) error {
 	_, topics, err := describe(ctx, t.client, []string{t.name})
 	if err != nil {
 		return err
 	}
-	ends, err := listOffsets(ctx, t.client, atLogEnd, allPartitions(topics))
+	tps := allPartitions(topics)
+	ends, err := listOffsets(ctx, t.client, atLogEnd, tps)
 	if err != nil {
 		return err
 	}
-	for tp, end := range ends {
-		t.ends[tp.Partition] = kgo.NewOffset().At(end)
+	starts := ends
+	if at != atLogEnd {
+		if starts, err = listOffsets(ctx, t.client, at, tps); err != nil {
+			return err
+		}
 	}
+	for tp, end := range ends {
+		from := starts[tp]
+		if from < 0 || from > end {
+			from = end // no record is as late as that
+		}
+		t.from[tp.Partition] = from
+		if from < end {
+			t.behind[tp.Partition] = end
+		}
+	}
+	t.catchUp()
 	return nil
+}
+
+// CaughtUp is closed when Run has given everything that the topic had when the tail was opened.
+func (t *Tail) CaughtUp() <-chan struct{} { return t.caughtUp }
+
+func (t *Tail) catchUp() {
+	if t.behind != nil && len(t.behind) == 0 {
+		t.behind = nil
+		close(t.caughtUp)
+	}
+}
+
+// reached notes that everything before an offset of a partition was given.
+func (t *Tail) reached(partition int32, next int64) {
+	if end, ok := t.behind[partition]; ok && next >= end {
+		delete(t.behind, partition)
+		t.catchUp()
+	}
 }
 
 // Run gives each record to fn until the context ends, and then returns nil. fn must be quick and must not keep the record.
 // Call it once.
 func (t *Tail) Run(ctx context.Context, fn func(*Record)) error {
-	t.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{t.name: t.ends})
+	from := make(map[int32]kgo.Offset, len(t.from))
+	for partition, at := range t.from {
+		from[partition] = kgo.NewOffset().At(at)
+	}
+	t.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{t.name: from})
 	for !ended(ctx) {
 		fetches := t.client.PollFetches(ctx)
 		for _, fe := range fetches.Errors() {
@@ -77,7 +136,11 @@ func (t *Tail) Run(ctx context.Context, fn func(*Record)) error {
 			}
 		}
 		for it := fetches.RecordIter(); !it.Done(); {
-			fn(it.Next())
+			r := it.Next()
+			if !IsControl(r) {
+				fn(r)
+			}
+			t.reached(r.Partition, r.Offset+1)
 		}
 	}
 	return nil

@@ -47,3 +47,47 @@ func TestTailGivesWhatIsCommittedAfterItWasOpened(t *testing.T) {
 		})
 	}
 }
+
+// TestTailSinceGivesWhatIsThereAndSaysWhenItHas ends each partition in another way: with a record, with the marker of an
+// aborted transaction, and with nothing at all.
+func TestTailSinceGivesWhatIsThereAndSaysWhenItHas(t *testing.T) {
+	t.Parallel()
+	for _, b := range brokers() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := b.config(t)
+			ensureTopics(t, cfg, specs(3))
+			put(t, cfg, outputs, 0, 0, 3)
+			putTxn(t, cfg, outputs, 1, kgo.TryCommit, "committed")
+			putTxn(t, cfg, outputs, 1, kgo.TryAbort, "aborted")
+			later := time.Now().Add(time.Hour)
+			for since, want := range map[time.Time]map[string]int{
+				{}:                              {"v0": 1, "v1": 1, "v2": 1, "committed": 1},
+				time.Now().Add(-24 * time.Hour): {"v0": 1, "v1": 1, "v2": 1, "committed": 1},
+				later:                           {},
+			} {
+				tail, err := stream.OpenTailSince(t.Context(), cfg, "tail", outputs, since, deps(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				got := map[string]int{}
+				go func() {
+					select {
+					case <-tail.CaughtUp():
+						cancel()
+					case <-ctx.Done():
+					}
+				}()
+				err = tail.Run(ctx, func(r *stream.Record) { got[string(r.Value)]++ })
+				tail.Close()
+				if err != nil || context.Cause(ctx) != context.Canceled {
+					t.Fatalf("since %s: %v, %v", since, err, context.Cause(ctx))
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("since %s (-want +got):\n%s", since, diff)
+				}
+			}
+		})
+	}
+}
