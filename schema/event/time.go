@@ -75,8 +75,8 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return errors.New(`must be RFC 3339, such as "2026-01-31T12:00:00Z", or epoch milliseconds`)
 	}
-	*t = Time{time.UnixMilli(ms).UTC()}
-	return nil
+	*t, err = given(time.UnixMilli(ms))
+	return err
 }
 
 // ParseTime reads RFC 3339 or a whole number of epoch milliseconds.
@@ -84,14 +84,24 @@ func ParseTime(s string) (Time, error) {
 	// Only RFC 3339 has a dash that is no sign; looking for it first saves making an error of every time.
 	if strings.LastIndexByte(s, '-') < 1 {
 		if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return Time{time.UnixMilli(ms).UTC()}, nil
+			return given(time.UnixMilli(ms))
 		}
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		return Time{}, errors.New(`must be RFC 3339, such as "2026-01-31T12:00:00Z", or epoch milliseconds`)
 	}
-	return TimeOf(t), nil
+	return given(t)
+}
+
+// given is a time that somebody gave. The first moment of the year 1 is the zero Time and would pass for an absent one, so
+// it is refused here like its neighbours elsewhere.
+func given(t time.Time) (Time, error) {
+	at := TimeOf(t)
+	if at.IsZero() {
+		return Time{}, errOutside()
+	}
+	return at, nil
 }
 
 // Earliest is the first time that an event may carry. ClickHouse's DateTime64 begins there, and the client library
@@ -104,7 +114,11 @@ const Ahead = 24 * time.Hour
 // CheckTime says whether a time may be kept.
 func CheckTime(t Time, now time.Time) error {
 	if t.Before(Earliest()) || t.After(now.Add(Ahead)) {
-		return errors.New("must lie between 1900-01-01T00:00:00Z and 24 hours from now")
+		return errOutside()
 	}
 	return nil
+}
+
+func errOutside() error {
+	return errors.New("must lie between 1900-01-01T00:00:00Z and 24 hours from now")
 }

@@ -28,7 +28,11 @@ func TestTimesAreReadFromBothForms(t *testing.T) {
 			t.Errorf("%s: got %s, %v, want %s", in, out, err, want)
 		}
 	}
-	for _, in := range []string{`""`, `"yesterday"`, `1.5`, `1e3`, `true`, `{}`, `"2026-01-31"`, `"2026-01-31T12:00:00"`, `9223372036854775808`} {
+	for _, in := range []string{
+		`""`, `"yesterday"`, `1.5`, `1e3`, `true`, `{}`, `"2026-01-31"`, `"2026-01-31T12:00:00"`, `9223372036854775808`,
+		// Not absent, but in the year 1.
+		`"0001-01-01T00:00:00Z"`, `"0001-01-01T01:00:00.0004+01:00"`, `-62135596800000`, `"-62135596800000"`,
+	} {
 		var got event.Time
 		if err := json.Unmarshal([]byte(in), &got); err == nil {
 			t.Errorf("%s: got %s", in, got)
