@@ -52,7 +52,8 @@ type childSpec struct {
 	args []string
 	env  []string
 	dir  string
-	// log receives the standard output and error; each start truncates it.
+	// log is the file that receives the standard output and error; each start
+	// truncates it. Without one they are this process's own.
 	log string
 	// owner is the data folder's lock. The child inherits the descriptor, so
 	// that the folder stays taken exactly as long as the child lives, not as
@@ -81,17 +82,19 @@ func startChild(ctx context.Context, spec childSpec) (*child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find own executable: %w", err)
 	}
-	log, err := os.OpenFile(spec.log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open log of %s: %w", spec.name, err)
-	}
-	defer func() { _ = log.Close() }()
-
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, spec.args...) //nolint:gosec // this very executable
 	cmd.Env = append(os.Environ(), roleEnv+"="+spec.role)
 	cmd.Env = append(cmd.Env, spec.env...)
 	cmd.Dir = spec.dir
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if spec.log != "" {
+		log, err := os.OpenFile(spec.log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("open log of %s: %w", spec.name, err)
+		}
+		defer func() { _ = log.Close() }()
+		cmd.Stdout, cmd.Stderr = log, log
+	}
 	cmd.ExtraFiles = []*os.File{spec.owner}
 	leash, err := cmd.StdinPipe()
 	if err != nil {

@@ -20,6 +20,11 @@ type clickHouseFiles struct {
 
 	User, Password         string
 	ReadUser, ReadPassword string
+
+	// Container makes files that are merged into those of a container's image:
+	// folders are the image's own, passwords come from its environment, and
+	// clients from its network.
+	Container bool
 }
 
 // serverConfig is read by `clickhouse server` and by the engine alike. The
@@ -30,6 +35,7 @@ var serverConfig = template.Must(template.New("config.xml").Funcs(template.FuncM
         <level>warning</level>
         <console>true</console>
     </logger>
+{{- if not .Container}}
     <path>{{x .DataDir}}/</path>
     <tmp_path>{{x .DataDir}}/tmp/</tmp_path>
     <user_files_path>{{x .DataDir}}/user_files/</user_files_path>
@@ -45,6 +51,7 @@ var serverConfig = template.Must(template.New("config.xml").Funcs(template.FuncM
     </user_directories>
     <default_profile>default</default_profile>
     <default_database>default</default_database>
+{{- end}}
     <timezone>UTC</timezone>
     <max_server_memory_usage>{{.Memory}}</max_server_memory_usage>
     <mark_cache_size>{{.UserCache}}</mark_cache_size>
@@ -67,7 +74,7 @@ var serverConfig = template.Must(template.New("config.xml").Funcs(template.FuncM
         <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>2</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
     </merge_tree>
     <backups>
-        <allowed_path>{{x .DataDir}}/backups/</allowed_path>
+        <allowed_path>{{if .Container}}/var/lib/clickhouse{{else}}{{x .DataDir}}{{end}}/backups/</allowed_path>
     </backups>
 </clickhouse>
 `))
@@ -119,6 +126,7 @@ var usersConfig = template.Must(template.New("users.xml").Funcs(template.FuncMap
         <default/>
     </quotas>
     <users>
+{{- if not .Container}}
         <default>
             <password></password>
             <networks><ip>127.0.0.1</ip></networks>
@@ -128,15 +136,14 @@ var usersConfig = template.Must(template.New("users.xml").Funcs(template.FuncMap
                 <query>GRANT SYSTEM LISTEN ON *.*</query>
             </grants>
         </default>
+{{- end}}
         <{{.User}}>
-            <password>{{x .Password}}</password>
-            <networks><ip>127.0.0.1</ip><ip>::1</ip></networks>
+            {{.Login .Password "CLICKHOUSE_WRITE_PASSWORD"}}
             <profile>default</profile>
             <quota>default</quota>
         </{{.User}}>
         <{{.ReadUser}}>
-            <password>{{x .ReadPassword}}</password>
-            <networks><ip>127.0.0.1</ip><ip>::1</ip></networks>
+            {{.Login .ReadPassword "CLICKHOUSE_READ_PASSWORD"}}
             <profile>reader</profile>
             <quota>default</quota>
             <grants>
@@ -151,18 +158,39 @@ var usersConfig = template.Must(template.New("users.xml").Funcs(template.FuncMap
 // beside the greediest query.
 func (f clickHouseFiles) ReadMemory() int64 { return f.Memory / 2 }
 
+// Login is how a user comes in: with which password, and from where. In a
+// container the password is that of an environment variable.
+func (f clickHouseFiles) Login(password, variable string) (string, error) {
+	if f.Container {
+		return `<password from_env="` + variable + `"/>
+            <networks><ip>::/0</ip></networks>`, nil
+	}
+	password, err := escape(password)
+	return `<password>` + password + `</password>
+            <networks><ip>127.0.0.1</ip><ip>::1</ip></networks>`, err
+}
+
 // write puts both files into the run folder.
 func (f clickHouseFiles) write() error {
-	for name, form := range map[string]*template.Template{"config.xml": serverConfig, "users.xml": usersConfig} {
-		var text strings.Builder
-		if err := form.Execute(&text, f); err != nil {
-			return fmt.Errorf("make %s: %w", name, err)
-		}
-		if err := writeFile(filepath.Join(f.Run, name), text.String()); err != nil {
-			return err
+	config, users, err := f.render()
+	if err == nil {
+		err = writeFile(filepath.Join(f.Run, "config.xml"), config)
+	}
+	if err == nil {
+		err = writeFile(filepath.Join(f.Run, "users.xml"), users)
+	}
+	return err
+}
+
+// render makes both files.
+func (f clickHouseFiles) render() (config, users string, err error) {
+	var texts [2]strings.Builder
+	for i, form := range []*template.Template{serverConfig, usersConfig} {
+		if err := form.Execute(&texts[i], f); err != nil {
+			return "", "", fmt.Errorf("make %s: %w", form.Name(), err)
 		}
 	}
-	return nil
+	return texts[0].String(), texts[1].String(), nil
 }
 
 // escape makes a string safe as the content of an element.

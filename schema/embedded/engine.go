@@ -1,9 +1,10 @@
+//go:build !noengine
+
 package embedded
 
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -12,6 +13,9 @@ import (
 
 	"github.com/ebitengine/purego"
 )
+
+// engineBuilt says that this build can load libchdb.
+const engineBuilt = true
 
 // RunEngine makes this process ClickHouse. The first argument is the path of
 // libchdb, the rest is the command line of `clickhouse local`, whose last query
@@ -72,12 +76,6 @@ func RunEngine(args []string) int {
 	}
 	fmt.Fprintln(os.Stderr, "engine: ended:", text)
 	return 1
-}
-
-// awaitParent returns when the parent asks for the end or is gone.
-func awaitParent(pipe io.Reader) {
-	var one [1]byte
-	_, _ = pipe.Read(one[:])
 }
 
 // cStrings returns an argv: zero-terminated strings and a nil at the end.

@@ -55,6 +55,9 @@ func Fetch(ctx context.Context, opts FetchOptions) (string, error) {
 
 // platformHasEngine says what is missing for a download.
 func platformHasEngine(npm string) error {
+	if !engineBuilt {
+		return fmt.Errorf("this program was built without the embedded engine: %w", ErrNoEngine)
+	}
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return fmt.Errorf("the embedded engine exists for Linux on x86-64 only, this is %s on %s: %w",
 			runtime.GOOS, runtime.GOARCH, ErrNoEngine)
@@ -78,7 +81,7 @@ type engineFetch struct {
 
 func (e engineFetch) into(ctx context.Context, cache string) (string, error) {
 	path := enginePath(cache)
-	if exists(path) {
+	if engineBuilt && exists(path) {
 		return path, nil
 	}
 	if err := platformHasEngine(e.npm); err != nil {

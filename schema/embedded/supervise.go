@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -73,6 +74,12 @@ func runSupervisor(args []string) int {
 		fmt.Fprintln(os.Stderr, "supervisor: wait for program:", err)
 		return 1
 	}
+}
+
+// awaitParent returns when the parent asks for the end or is gone.
+func awaitParent(pipe io.Reader) {
+	var one [1]byte
+	_, _ = pipe.Read(one[:])
 }
 
 // without returns env less one variable.

@@ -38,9 +38,11 @@ type commands struct {
 	Ingest    ingestCommand    `cmd:"" group:"many" help:"Run the write side: the HTTP edge, the registry of objects and the linker."`
 	Projector projectorCommand `cmd:"" group:"many" help:"Run the projector, which writes ClickHouse's tables from the log."`
 	Query     queryCommand     `cmd:"" group:"many" help:"Run the read side: timelines, the event log, event names."`
+	Proxy     proxyCommand     `cmd:"" group:"many" help:"Put the services behind one address."`
 	Topics    topicsCommand    `cmd:"" group:"setup" help:"Create topics, verify those that are there, commit the first offsets."`
 	Migrate   migrateCommand   `cmd:"" group:"setup" help:"Create ClickHouse's database and bring its tables up to date."`
 	Keys      keysCommand      `cmd:"" group:"setup" help:"Make, list and delete workspaces and API keys."`
+	Health    healthCommand    `cmd:"" group:"setup" help:"Ask a service whether it is ready; for health checks of containers."`
 	Version   versionCommand   `cmd:"" group:"setup" help:"Print the version."`
 }
 
@@ -116,6 +118,7 @@ func newParser(cli *commands, more ...kong.Option) (*kong.Kong, error) {
 		sizes(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
 		kong.ExplicitGroups([]kong.Group{
+			{Key: "tuning", Title: "What the services may do (the same as where they run by themselves):"},
 			{Key: "one", Title: "On one machine:"},
 			{Key: "use", Title: "Against a running Throughline:"},
 			{Key: "many", Title: "Services, against your own Kafka and ClickHouse:"},

@@ -6,6 +6,7 @@ package main
 
 import (
 	"os"
+	_ "time/tzdata" // a workspace's days begin in its own zone, also where the system knows none
 
 	"github.com/throughline/throughline/schema/embedded"
 )
