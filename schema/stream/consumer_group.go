@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,29 +15,41 @@ import (
 // library hold assignments back, too, while a batch is being worked on.
 func (c *Consumer) onAssigned(context.Context, *kgo.Client, map[string][]int32) {}
 
-// onFetched keeps the metadata of the committed offsets. Newer protocol versions name topics by id alone.
+// onFetched keeps the metadata of the committed offsets.
 func (c *Consumer) onFetched(ctx context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	fetched, err := committedMetadata(ctx, resp, c.topicName)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.Copy(c.metadata, fetched)
+	return nil
+}
+
+// committedMetadata reads the metadata of committed offsets, empty where there is none. Newer protocol versions name
+// topics by id alone.
+func committedMetadata(ctx context.Context, resp *kmsg.OffsetFetchResponse, nameOf func(context.Context, [16]byte) (string, error)) (map[TopicPartition]string, error) {
+	fetched := map[TopicPartition]string{}
 	for _, g := range resp.Groups {
 		for _, t := range g.Topics {
 			name := t.Topic
 			if name == "" {
 				var err error
-				if name, err = c.topicName(ctx, t.TopicID); err != nil {
-					return err
+				if name, err = nameOf(ctx, t.TopicID); err != nil {
+					return nil, err
 				}
 			}
-			c.mu.Lock()
 			for _, p := range t.Partitions {
 				tp := TopicPartition{name, p.Partition}
-				delete(c.metadata, tp)
+				fetched[tp] = ""
 				if p.Metadata != nil {
-					c.metadata[tp] = *p.Metadata
+					fetched[tp] = *p.Metadata
 				}
 			}
-			c.mu.Unlock()
 		}
 	}
-	return nil
+	return fetched, nil
 }
 
 func (c *Consumer) topicName(ctx context.Context, id [16]byte) (string, error) {

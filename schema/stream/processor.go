@@ -228,9 +228,9 @@ func (p *Processor) Ready() error {
 // transactionalID is stable over restarts on Kafka, so that a new start aborts what its predecessor left open. The
 // embedded broker hides committed records of a transactional id that comes back after a kill, so there it is new
 // each time, and the transaction timeout ends what was left open.
-func (p *Processor) transactionalID() string {
-	id := p.cfg.Group(p.pc.Role) + "." + p.pc.Instance
-	if p.cfg.Embedded {
+func transactionalID(cfg Config, role, instance string) string {
+	id := cfg.Group(role) + "." + instance
+	if cfg.Embedded {
 		id += "." + rand.Text()
 	}
 	return id

@@ -10,45 +10,54 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-func (p *Processor) openSession() (*kgo.GroupTransactSession, error) {
-	cfg := p.cfg.with(p.pc.Role)
-	opts, err := commonOptions(cfg, p.deps.Log, p.deps.Reg)
-	if err != nil {
-		return nil, err
-	}
-	session, err := kgo.NewGroupTransactSession(append(append(opts, traceOptions(cfg, p.deps, p.group)...),
-		kgo.ConsumerGroup(p.group),
-		kgo.ConsumeTopics(p.input),
-		kgo.TransactionalID(p.transactionalID()),
-		// So long may a dead processor freeze its output partitions.
-		kgo.TransactionTimeout(p.pc.TxnTimeout),
+// transactOptions are those of every session that reads in a group and writes in transactions.
+func transactOptions(group, id string, txn, session, rebalance time.Duration, maxRecordBytes int) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ConsumerGroup(group),
+		kgo.TransactionalID(id),
+		// So long may a dead process freeze its output partitions.
+		kgo.TransactionTimeout(txn),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.OnPartitionsAssigned(p.onAssigned),
-		kgo.OnPartitionsRevoked(p.onRevoked),
-		kgo.OnPartitionsLost(p.onRevoked),
-		kgo.AdjustFetchOffsetsFn(p.onOffsets),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Markers are polled, so that the committed offset passes them and reaches the end of an idle partition.
 		kgo.KeepControlRecords(),
 		// A lost position is an operator's decision: never start over, never skip.
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		// The handler names the output partition, which is the input's.
+		// Whoever makes an output names its partition.
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchMaxBytes(int32(p.pc.MaxRecordBytes)),
+		kgo.ProducerBatchMaxBytes(int32(maxRecordBytes)),
 		// A batch is flushed by the end of its transaction; waiting for company only adds to its latency.
 		kgo.ProducerLinger(0),
 		// A record that waits longer than the transaction may live is as good as failed.
-		kgo.RecordDeliveryTimeout(p.pc.TxnTimeout),
+		kgo.RecordDeliveryTimeout(txn),
 		kgo.UnknownTopicRetries(5),
 		// A partition that is resumed while a fetch of others waits has to wait with it: at most this long.
-		kgo.FetchMaxWait(250*time.Millisecond),
+		kgo.FetchMaxWait(250 * time.Millisecond),
+		kgo.SessionTimeout(session),
+		kgo.HeartbeatInterval(session / 4),
+		kgo.RebalanceTimeout(rebalance),
+	}
+}
+
+func (p *Processor) openSession() (*kgo.GroupTransactSession, error) {
+	cfg := p.cfg.with(p.pc.Role)
+	opts, err := commonOptions(cfg, p.deps.Log, p.deps.Reg)
+	if err != nil {
+		return nil, err
+	}
+	id := transactionalID(p.cfg, p.pc.Role, p.pc.Instance)
+	opts = append(opts, traceOptions(cfg, p.deps, p.group)...)
+	opts = append(opts, transactOptions(p.group, id, p.pc.TxnTimeout, p.pc.SessionTimeout, p.pc.RebalanceTimeout, p.pc.MaxRecordBytes)...)
+	session, err := kgo.NewGroupTransactSession(append(opts,
+		kgo.ConsumeTopics(p.input),
+		kgo.OnPartitionsAssigned(p.onAssigned),
+		kgo.OnPartitionsRevoked(p.onRevoked),
+		kgo.OnPartitionsLost(p.onRevoked),
+		kgo.AdjustFetchOffsetsFn(p.onOffsets),
 		kgo.FetchMaxBytes(16<<20),
 		kgo.FetchMaxPartitionBytes(4<<20),
-		kgo.SessionTimeout(p.pc.SessionTimeout),
-		kgo.HeartbeatInterval(p.pc.SessionTimeout/4),
-		kgo.RebalanceTimeout(p.pc.RebalanceTimeout),
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("open session: %w", err)

@@ -95,7 +95,7 @@ func (p *Processor) commit(ctx context.Context, session *kgo.GroupTransactSessio
 	}
 	end, cancel := p.endContext(ctx)
 	defer cancel()
-	failed := p.produce(end, session, outputs)
+	failed := produceAll(end, session, outputs)
 	committed, err := session.End(end, kgo.TransactionEndTry(failed == nil))
 	switch {
 	case err != nil:
@@ -123,8 +123,8 @@ func (p *Processor) commit(ctx context.Context, session *kgo.GroupTransactSessio
 	return nil
 }
 
-// produce sends the outputs, waits for every acknowledgement and returns the first failure.
-func (p *Processor) produce(ctx context.Context, session *kgo.GroupTransactSession, outputs []*Record) error {
+// produceAll sends the outputs, waits for every acknowledgement and returns the first failure.
+func produceAll(ctx context.Context, session *kgo.GroupTransactSession, outputs []*Record) error {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var first error
