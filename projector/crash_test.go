@@ -2,9 +2,7 @@ package projector
 
 import (
 	"encoding/json"
-	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,22 +16,32 @@ import (
 
 func text(v any) ([]byte, error) { return json.Marshal(v) }
 
-// pending puts the log into the state that a crash leaves: a batch of records, all of one partition, of which
-// nothing but the intent is committed. It returns the batch and the sink by which a test inserts what the crashed
+// pending puts the group of timeline into the state that a crash leaves: a batch of records, all of one partition, of
+// which nothing but the intent is committed. It returns the batch and the sink by which a test inserts what the crashed
 // process had inserted.
 func (w *world) pending(t *testing.T, recs []*stream.Record, change func(*intent)) (*batch, *sink) {
 	t.Helper()
-	p := projections.Timeline()
+	batches, sink := w.pendingIn(t, projections.Timeline(), change, recs)
+	return batches[0], sink
+}
+
+// pendingIn does so for any projection and several batches.
+func (w *world) pendingIn(t *testing.T, p projections.Projection, change func(*intent), parts ...[]*stream.Record) ([]*batch, *sink) {
+	t.Helper()
 	view, err := openKeys(t.Context(), t.TempDir(), w.deps(nil))
 	must(t, err)
 	keys := run(t, view)
 	worker := newWorker(p, w.config(), w.deps(nil), keys, newMetrics(nil), newSlots(1))
-	tp := stream.TopicPartition{Topic: recs[0].Topic, Partition: recs[0].Partition}
+	tp := stream.TopicPartition{Topic: parts[0][0].Topic, Partition: parts[0][0].Partition}
 	l := &lane{tp: tp, topicID: w.topicID(t, tp.Topic)}
-	to := recs[len(recs)-1].Offset + 1
-	b, err := worker.whole(t.Context(), l, stream.Batch{TopicPartition: tp, From: recs[0].Offset, To: to, Records: slices.Clone(recs)})
-	must(t, err)
-	metadata, err := newIntent(p, l.topicID, []*batch{b})
+	var batches []*batch
+	for _, recs := range parts {
+		to := recs[len(recs)-1].Offset + 1
+		b, err := worker.whole(t.Context(), l, stream.Batch{TopicPartition: tp, From: recs[0].Offset, To: to, Records: slices.Clone(recs)})
+		must(t, err)
+		batches = append(batches, b)
+	}
+	metadata, err := newIntent(p, l.topicID, batches)
 	must(t, err)
 	if change != nil {
 		var in intent
@@ -42,8 +50,8 @@ func (w *world) pending(t *testing.T, recs []*stream.Record, change func(*intent
 		metadata, err = in.encode()
 		must(t, err)
 	}
-	w.commit(t, table.Group(p.Table), tp, b.from, metadata)
-	return b, worker.sink
+	w.commit(t, table.Group(p.Table), tp, batches[0].from, metadata)
+	return batches, worker.sink
 }
 
 // commit commits for a group that has no members.
@@ -183,30 +191,4 @@ func TestALateInsertOfAFormerOwnerIsDropped(t *testing.T) {
 	w.exact(t, table.Timeline, 2*50)
 	must(t, sink.insert(t.Context(), b, b.block, b.token))
 	w.exact(t, table.Timeline, 2*50)
-}
-
-func TestProjectorRefusesAnIntentThatItCannotCarryOut(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct {
-		name   string
-		change func(*intent)
-		says   string
-	}{
-		{"of another transform", func(i *intent) { i.Transform++ }, "run the release that wrote it"},
-		{"of another form", func(i *intent) { i.Version++ }, "run the release that wrote it"},
-		{"of another topic", func(i *intent) { i.TopicID = strings.Repeat("0", 32) }, "the topic was made anew"},
-		{"of other rows", func(i *intent) { i.Batches[0].Rows++ }, "the log or the projection has changed"},
-		{"that makes no sense", func(i *intent) { i.Batches[0].To = 0 }, "makes no sense"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, 1)
-			w.pending(t, w.events(t, w.subject(t, "c1"), "e", 5, time.Now()), row.change)
-			err := w.fails(t, w.config())
-			if !errors.Is(err, ErrIntent) || !strings.Contains(err.Error(), row.says) {
-				t.Errorf("error is %v, want one that says %q", err, row.says)
-			}
-			w.exact(t, table.Timeline, 0)
-		})
-	}
 }

@@ -193,26 +193,29 @@ func TestProjectorGoesOnWhereTheLogBeginsWhenRecordsAreGone(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name    string
-		pending bool
-	}{{"with nothing pending", false}, {"with a pending batch", true}} {
+		pending int // records of the pending batch
+		start   int64
+	}{
+		{"with nothing pending", 0, 6}, {"with a pending batch", 10, 6}, {"with a pending batch that is gone", 10, 15},
+	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 1)
 			s := w.subject(t, "c1")
 			recs := w.events(t, s, "e", 20, time.Now())
-			if row.pending {
-				w.pending(t, recs[:10], nil)
+			if row.pending > 0 {
+				w.pending(t, recs[:row.pending], nil)
 			}
 			gone := kadm.Offsets{}
-			gone.AddOffset(recs[0].Topic, 0, 6, -1)
+			gone.AddOffset(recs[0].Topic, 0, row.start, -1)
 			deleted, err := kadm.NewClient(w.client).DeleteRecords(t.Context(), gone)
 			must(t, err)
 			must(t, deleted.Error())
 			r := w.start(t, w.config())
 			w.caughtUp(t)
-			w.exact(t, table.Timeline, 2*14)
-			if n := r.metric(t, "lost_offsets_total", table.Timeline); n != 6 {
-				t.Errorf("%v offsets are counted as lost, want 6", n)
+			w.exact(t, table.Timeline, 2*(20-int(row.start)))
+			if n := r.metric(t, "lost_offsets_total", table.Timeline); n != float64(row.start) {
+				t.Errorf("%v offsets are counted as lost, want %d", n, row.start)
 			}
 		})
 	}
