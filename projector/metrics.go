@@ -19,7 +19,7 @@ type metrics struct {
 	rows, batches, retries, deadLetters, redacted, lost, reopened *prometheus.CounterVec
 	verifications                                                 *prometheus.CounterVec
 	insertSeconds                                                 *prometheus.HistogramVec
-	freshness                                                     *prometheus.GaugeVec
+	freshness, pending, waiting                                   *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -27,6 +27,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return f.NewCounterVec(prometheus.CounterOpts{Name: "throughline_projector_" + name, Help: help},
 			append([]string{"table"}, labels...))
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return f.NewGaugeVec(prometheus.GaugeOpts{Name: "throughline_projector_" + name, Help: help}, []string{"table"})
 	}
 	return &metrics{
 		rows:          counter("rows_total", "Rows of batches that are in their table."),
@@ -42,10 +45,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help:    "Time that an insert took, failed ones included.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2, 14),
 		}, []string{"table"}),
-		freshness: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "throughline_projector_freshness_seconds",
-			Help: "Age that the newest record of the last batch had when its rows could be read.",
-		}, []string{"table"}),
+		freshness: gauge("freshness_seconds", "Age that the newest record of the last batch had when its rows could be read."),
+		pending: gauge("pending_partitions",
+			"Partitions whose former owner announced batches that are not proven yet; none of their records is read before they are."),
+		waiting: gauge("waiting_batches", "Batches that could not be inserted, or not be verified, and are tried again."),
 	}
 }
 

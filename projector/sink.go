@@ -47,6 +47,8 @@ func (k *sink) put(ctx context.Context, b *batch, known bool) error {
 	if b.rows() == 0 {
 		return nil
 	}
+	waits := 0.0
+	defer func() { k.metrics.waiting.WithLabelValues(k.p.Table).Sub(waits) }()
 	token, unproven := b.token, 0
 	for wait, tries := firstWait, 1; ; wait, tries = min(2*wait, lastWait), tries+1 {
 		missing, err := b.block, error(nil)
@@ -77,6 +79,8 @@ func (k *sink) put(ctx context.Context, b *batch, known bool) error {
 		case !retryable(err):
 			return fmt.Errorf("insert %s: %w: %w", b.token, ErrInsert, err)
 		}
+		k.metrics.waiting.WithLabelValues(k.p.Table).Add(1 - waits)
+		waits = 1
 		k.trouble(err)
 		k.metrics.retries.WithLabelValues(k.p.Table).Inc()
 		k.log.WarnContext(ctx, "batch is retried", slog.String("token", b.token), slog.Int("rows", b.rows()),

@@ -22,6 +22,9 @@ func (s *session) takeOver(ctx context.Context, a stream.Assignment) (*lane, err
 	if err != nil || !pending {
 		return l, err
 	}
+	unproven := s.metrics.pending.WithLabelValues(s.p.Table)
+	unproven.Inc()
+	defer unproven.Dec()
 	for _, want := range in.Batches {
 		b, err := s.rebuild(ctx, l, want)
 		if err != nil {

@@ -142,6 +142,7 @@ func TestATraceReachesTheProjectorAndNoLogHoldsASecret(t *testing.T) {
 			descends(spans, canaryTrace, "POST /v1/events", "throughline.submissions.v1 publish", "throughline.submissions.v1 receive",
 				"throughline.events.v1 publish", "throughline.events.v1 receive"),
 			linked(spans, "link transaction", canaryTrace),
+			linked(spans, "project timeline", canaryTrace),
 		)
 	})
 	if n := consumers(spans, canaryTrace, "throughline.projector.timeline"); n != 1 {
