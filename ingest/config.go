@@ -32,7 +32,7 @@ type Config struct {
 	// MaxBodyBytes bounds what the bodies of requests hold at once; more are answered 503. A body counts as far as it has
 	// arrived, with what is made of it, three times its size: 192 MiB are eight of the largest batches, or the 1,024
 	// largest single events twice over.
-	MaxBodyBytes int64 `name:"ingest-max-body-bytes" env:"THROUGHLINE_INGEST_MAX_BODY_BYTES" default:"201326592" help:"Bytes that the bodies of requests may hold at once, each counted three times; more are answered 503."`
+	MaxBodyBytes int64 `name:"ingest-max-body-bytes" env:"THROUGHLINE_INGEST_MAX_BODY_BYTES" type:"bytes" default:"192MiB" help:"Bytes that the bodies of requests may hold at once, each counted three times; more are answered 503."`
 	// RequestTimeout bounds a request: its body has to arrive in it, or the answer is 408, and what it waits for has to
 	// happen in it, or the answer is 503. The answer may be read for as long again.
 	RequestTimeout time.Duration `name:"ingest-request-timeout" env:"THROUGHLINE_INGEST_REQUEST_TIMEOUT" default:"10s" help:"How long a request of the write side may take, its body included."`

@@ -13,18 +13,19 @@ const RebalanceTimeout = time.Minute
 // Config says how batches are cut. The tags are kong's.
 type Config struct {
 	// Dir is where the view of data keys is kept. One process at a time may have it open; it may be removed while none has.
-	Dir string `name:"projector-dir" env:"THROUGHLINE_PROJECTOR_DIR" default:".throughline/projector" help:"Folder of the projector's local view of data keys."`
+	// It is set by the program.
+	Dir string `kong:"-"`
 	// BatchRows closes a batch. The greatest is far below max_insert_block_size, which is 1,048,449 by default, so that
 	// the server never cuts a batch in two.
 	BatchRows int `name:"projector-batch-rows" env:"THROUGHLINE_PROJECTOR_BATCH_ROWS" default:"20000" help:"Rows that close a batch."`
 	// BatchBytes closes a batch, by the memory that its rows take. 20,000 rows of 600 bytes take 12 MiB.
-	BatchBytes int `name:"projector-batch-bytes" env:"THROUGHLINE_PROJECTOR_BATCH_BYTES" default:"16777216" help:"Bytes that close a batch."`
+	BatchBytes int `name:"projector-batch-bytes" env:"THROUGHLINE_PROJECTOR_BATCH_BYTES" type:"bytes" default:"16MiB" help:"Bytes that close a batch."`
 	// MemoryBytes bounds what one table holds of records and rows. At this many it polls no more, and its Kafka client,
 	// which has one answer of each broker then, asks for no more. Four batches: two that are inserted, one that is full, and
 	// one that is filled. Beyond it come one poll, that answer (16 MiB, compressed) and the blocks that the ClickHouse client
 	// makes of what is inserted, so that a process with three tables and one broker stays below 3 · (64 + 3 · 16) MiB
 	// where records are compressed to no less than half.
-	MemoryBytes int `name:"projector-memory-bytes" env:"THROUGHLINE_PROJECTOR_MEMORY_BYTES" default:"67108864" help:"Bytes of records and rows that one table holds at most before it stops polling."`
+	MemoryBytes int `name:"projector-memory-bytes" env:"THROUGHLINE_PROJECTOR_MEMORY_BYTES" type:"bytes" default:"64MiB" help:"Bytes of records and rows that one table holds at most before it stops polling."`
 	// Parallel bounds the batches that a process inserts at a time, and those that it fills. ClickHouse spreads one insert
 	// over few threads, so some at once use more of its cores; more would only queue for the same disk. It stays below the
 	// number of connections that store.Open allows.
@@ -61,12 +62,9 @@ const (
 	minSession, maxSession = 6 * time.Second, 30 * time.Minute
 )
 
-// Validate reports everything that is wrong with a Config.
+// Validate reports everything that is wrong with what an operator said.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Dir == "" {
-		errs = append(errs, errors.New("projector folder is missing"))
-	}
 	if c.BatchRows < 1 || c.BatchRows > maxBatchRows {
 		errs = append(errs, fmt.Errorf("projector batch rows are %d, want 1 to %d", c.BatchRows, maxBatchRows))
 	}

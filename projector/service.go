@@ -64,6 +64,9 @@ type Service struct {
 
 // New checks the configuration. It does no I/O.
 func New(cfg Config, deps Deps) (*Service, error) {
+	if cfg.Dir == "" {
+		return nil, errors.New("configure projector: folder is missing")
+	}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure projector: %w", err)
 	}

@@ -30,9 +30,9 @@ type Config struct {
 type Limits struct {
 	Time        time.Duration `default:"10s" env:"THROUGHLINE_QUERY_MAX_TIME" help:"How long a statement may run, in whole seconds." name:"max-time"`
 	Rows        uint64        `default:"100000000" env:"THROUGHLINE_QUERY_MAX_ROWS" help:"How many rows the ranges of a statement may have before it starts; an object with more events needs a time range." name:"max-rows"`
-	Bytes       uint64        `default:"4294967296" env:"THROUGHLINE_QUERY_MAX_BYTES" help:"How many bytes a statement may read, uncompressed." name:"max-bytes"`
-	Memory      uint64        `default:"536870912" env:"THROUGHLINE_QUERY_MAX_MEMORY" help:"How many bytes of memory a statement may take on the server." name:"max-memory"`
-	ResultBytes uint64        `default:"67108864" env:"THROUGHLINE_QUERY_MAX_RESULT_BYTES" help:"How many bytes a page may have before it is written as JSON." name:"max-result-bytes"`
+	Bytes       uint64        `type:"bytes" default:"4GiB" env:"THROUGHLINE_QUERY_MAX_BYTES" help:"How many bytes a statement may read, uncompressed." name:"max-bytes"`
+	Memory      uint64        `type:"bytes" default:"512MiB" env:"THROUGHLINE_QUERY_MAX_MEMORY" help:"How many bytes of memory a statement may take on the server." name:"max-memory"`
+	ResultBytes uint64        `type:"bytes" default:"64MiB" env:"THROUGHLINE_QUERY_MAX_RESULT_BYTES" help:"How many bytes a page may have before it is written as JSON." name:"max-result-bytes"`
 }
 
 // DefaultConfig is what an operator gets who says nothing; the connections are still to be filled in.
@@ -64,21 +64,27 @@ func (c Config) Validate() error {
 	if c.PositionTimeout <= 0 || c.PositionTimeout > time.Minute {
 		problems = append(problems, errors.New("query position timeout must be above 0 and at most 1m"))
 	}
-	if c.Limits.Time < time.Second || c.Limits.Time > 5*time.Minute {
+	return errors.Join(append(problems, c.Limits.Validate(), c.Kafka.Validate(), c.ClickHouse.Validate())...)
+}
+
+// Validate says everything that is wrong with the limits.
+func (l Limits) Validate() error {
+	var problems []error
+	if l.Time < time.Second || l.Time > 5*time.Minute {
 		problems = append(problems, errors.New("query time limit must be from 1s to 5m"))
 	}
-	for _, l := range []struct {
+	for _, limit := range []struct {
 		name  string
 		value uint64
 	}{
-		{"rows", c.Limits.Rows},
-		{"bytes", c.Limits.Bytes},
-		{"memory", c.Limits.Memory},
-		{"result bytes", c.Limits.ResultBytes},
+		{"rows", l.Rows},
+		{"bytes", l.Bytes},
+		{"memory", l.Memory},
+		{"result bytes", l.ResultBytes},
 	} {
-		if l.value == 0 {
-			problems = append(problems, fmt.Errorf("query limit of %s must not be 0, which the server takes for none", l.name))
+		if limit.value == 0 {
+			problems = append(problems, fmt.Errorf("query limit of %s must not be 0, which the server takes for none", limit.name))
 		}
 	}
-	return errors.Join(append(problems, c.Kafka.Validate(), c.ClickHouse.Validate())...)
+	return errors.Join(problems...)
 }

@@ -7,8 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/throughline/throughline/deploy/connect"
+	"github.com/throughline/throughline/ingest"
+	"github.com/throughline/throughline/ingest/link"
+	"github.com/throughline/throughline/projector"
+	"github.com/throughline/throughline/query"
 	"github.com/throughline/throughline/schema/seal"
 	"github.com/throughline/throughline/schema/workspace"
 )
@@ -39,6 +44,31 @@ type Config struct {
 	Kafka      connect.Kafka      `embed:""`
 	ClickHouse connect.ClickHouse `embed:""`
 	Reader     connect.Reader     `embed:""`
+
+	Tuning `embed:"" group:"tuning"`
+}
+
+// Tuning is what an operator says of the services, under the names that it has where they run by themselves.
+type Tuning struct {
+	Edge            ingest.Config    `embed:""`
+	Link            link.Config      `embed:""`
+	Projector       projector.Config `embed:""`
+	PositionTimeout time.Duration    `name:"query-position-timeout" env:"THROUGHLINE_QUERY_POSITION_TIMEOUT" default:"5s" help:"How long a read waits for the writes that its position names."`
+	Limits          query.Limits     `embed:"" prefix:"query-"`
+}
+
+// DefaultTuning is what kong fills in where nothing is configured.
+func DefaultTuning() Tuning {
+	reads := query.DefaultConfig()
+	return Tuning{
+		Edge: ingest.DefaultConfig(), Link: link.DefaultConfig(), Projector: projector.DefaultConfig(),
+		PositionTimeout: reads.PositionTimeout, Limits: reads.Limits,
+	}
+}
+
+// validate says everything that is wrong with the tuning.
+func (t Tuning) validate() error {
+	return errors.Join(t.Edge.Validate(), t.Link.Validate(), t.Projector.Validate(), t.Limits.Validate())
 }
 
 // secrets are the secrets of a Config, read.
@@ -65,7 +95,7 @@ func (c Config) Validate() error {
 	if c.ClickHouse.Addr != "" {
 		errs = append(errs, c.ClickHouse.Required())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.validate())...)
 }
 
 // secrets reads the secrets and says everything that is wrong with them.

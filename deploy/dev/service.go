@@ -15,9 +15,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline/throughline/deploy/assembly"
-	"github.com/throughline/throughline/ingest"
-	"github.com/throughline/throughline/ingest/link"
-	"github.com/throughline/throughline/projector"
 	"github.com/throughline/throughline/query"
 	"github.com/throughline/throughline/schema/run"
 	"github.com/throughline/throughline/schema/seal"
@@ -172,25 +169,22 @@ func (s *Service) prepare(ctx context.Context, on *servers, data *folder, master
 		say(s.deps.Progress, "made the tables (%d migrations)", len(applied))
 	}
 	say(s.deps.Progress, "starting the services")
-	edge, err := process.Ingest(ctx, ingest.DefaultConfig(), linkConfig(), master)
+	linker := s.cfg.Link
+	linker.Instance = "dev" // there is one, so its name is always the same
+	edge, err := process.Ingest(ctx, s.cfg.Edge, linker, master)
 	if err != nil {
 		return nil, err
 	}
-	projection := projector.DefaultConfig()
+	projection := s.cfg.Projector
 	projection.Dir = "" // one of the views
 	if err := process.Projector(ctx, projection, on.write, master); err != nil {
 		return nil, err
 	}
-	reads, err := process.Query(ctx, query.DefaultConfig(), on.read)
+	reads, err := process.Query(ctx, query.Config{PositionTimeout: s.cfg.PositionTimeout, Limits: s.cfg.Limits}, on.read)
 	if err != nil {
 		return nil, err
 	}
 	return &started{process: process, servers: on, handler: route(run.Admin(registry, process.Ready), edge, reads)}, nil
-}
-
-// linkConfig is link's default; there is one linker in dev, so its name is always the same.
-func linkConfig() link.Config {
-	return link.Config{Instance: "dev", MaxBatch: 5_000, WindowEntries: 2_000_000}
 }
 
 // waitReady returns true once every check passes, or false when the context ends. Now and then it says what it is

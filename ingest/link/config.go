@@ -28,8 +28,8 @@ type Config struct {
 	// read from the log. It is set by the program, which keeps all local stores in one folder.
 	Dir string `kong:"-"`
 	// Instance tells the linkers of an installation apart. It stays the same over restarts, so that a new start ends
-	// the transaction that its predecessor left open.
-	Instance string `name:"link-instance" env:"THROUGHLINE_LINK_INSTANCE" default:"link-0" help:"Name of this linker: unique in the installation and stable over restarts."`
+	// the transaction that its predecessor left open. It is set by the program, which knows its host.
+	Instance string `kong:"-"`
 	// MaxBatch bounds the submissions of one transaction.
 	MaxBatch int `name:"link-max-batch" env:"THROUGHLINE_LINK_MAX_BATCH" default:"5000" help:"Most submissions that are linked in one transaction."`
 	// WindowEntries bounds the events that the window of one partition remembers, about 120 bytes on disk each.
@@ -41,15 +41,9 @@ func DefaultConfig() Config {
 	return Config{Instance: "link-0", MaxBatch: 5000, WindowEntries: 2_000_000}
 }
 
-// Validate reports everything that is wrong with a Config.
+// Validate reports everything that is wrong with what an operator said.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Dir == "" {
-		errs = append(errs, errors.New("link folder is missing"))
-	}
-	if c.Instance == "" {
-		errs = append(errs, errors.New("link instance is missing"))
-	}
 	if c.MaxBatch < minBatch || c.MaxBatch > maxBatch {
 		errs = append(errs, fmt.Errorf("link max batch is %d, want %d to %d", c.MaxBatch, minBatch, maxBatch))
 	}
@@ -57,6 +51,14 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("link window entries is %d, want at least 1", c.WindowEntries))
 	}
 	return errors.Join(errs...)
+}
+
+// complete is an error where the program has left something out.
+func (c Config) complete() error {
+	if c.Dir == "" || c.Instance == "" {
+		return fmt.Errorf("link folder is %q and instance is %q, want both", c.Dir, c.Instance)
+	}
+	return nil
 }
 
 // Deps is what link works with. The registry is opened, run and closed by the caller, because the edge of the process

@@ -21,7 +21,7 @@ type Service struct {
 
 // New checks the configuration and builds the linker. It does no I/O.
 func New(cfg Config, deps Deps) (*Service, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.complete(), cfg.Validate()); err != nil {
 		return nil, fmt.Errorf("configure link: %w", err)
 	}
 	if deps.Objects == nil {

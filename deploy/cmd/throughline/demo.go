@@ -68,6 +68,7 @@ func (c demoCommand) alone(ctx context.Context, e env, cfg demo.Config) (err err
 	service, err := dev.New(dev.Config{
 		Listen: "127.0.0.1:0", Data: filepath.Join(dir, "data"), Broker: "embedded", APIKey: cfg.Key,
 		Kafka: connect.Kafka{Prefix: "throughline"}, ClickHouse: connect.ClickHouse{Database: "throughline"},
+		Tuning: dev.DefaultTuning(),
 	}, dev.Deps{
 		Progress: e.stdout,
 		Log:      log,

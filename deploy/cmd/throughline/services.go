@@ -17,6 +17,7 @@ import (
 	"github.com/throughline/throughline/query"
 	"github.com/throughline/throughline/schema/run"
 	"github.com/throughline/throughline/schema/seal"
+	"github.com/throughline/throughline/schema/store"
 )
 
 // process is what the commands that run services have in common.
@@ -68,6 +69,20 @@ func (c process) serve(ctx context.Context, e env, name, listen string, assemble
 	return assembly.Serve(ctx, e.log, assembly.Stop{Front: run.DefaultStopTimeout, Back: stopServices}, front, p.Services())
 }
 
+// look checks what every service needs, and what look adds.
+func (c process) look(ctx context.Context, e env, master *seal.Master, more func(*assembly.Check)) error {
+	kafka, err := c.Kafka.Config("throughline-check")
+	if err != nil {
+		return err
+	}
+	check := assembly.Check{Out: e.stdout, Log: e.log}
+	check.Kafka(ctx, kafka, master)
+	if more != nil {
+		more(&check)
+	}
+	return check.Err()
+}
+
 // stopServices is how long services have to stop in once no request is left.
 const stopServices = 8 * time.Second
 
@@ -94,22 +109,21 @@ func (m master) open() (*seal.Master, error) {
 
 // ingestCommand runs the write side.
 type ingestCommand struct {
-	process       `embed:"" set:"admin=127.0.0.1:9081"`
-	views         `embed:"" set:"part=ingest"`
-	Master        master        `embed:""`
-	Listen        string        `name:"listen" env:"THROUGHLINE_LISTEN" default:"127.0.0.1:8081" help:"Where to serve the write side."`
-	AdminKey      string        `name:"admin-key" env:"THROUGHLINE_ADMIN_KEY" hidden:"" secret:"env" help:"The operator's key, which makes workspaces and API keys over HTTP; absent: nobody does."`
-	AdminKeyFile  string        `name:"admin-key-file" env:"THROUGHLINE_ADMIN_KEY_FILE" placeholder:"FILE" help:"File that holds the operator's key, which makes workspaces and API keys over HTTP; or THROUGHLINE_ADMIN_KEY is the key itself; absent: nobody does."`
-	Instance      string        `name:"link-instance" env:"THROUGHLINE_LINK_INSTANCE" help:"Name of this linker, unique in the installation and the same after a restart; absent: the host's name."`
-	MaxBatch      int           `name:"link-max-batch" env:"THROUGHLINE_LINK_MAX_BATCH" default:"5000" help:"Most submissions in one transaction."`
-	WindowEntries int           `name:"link-window-entries" env:"THROUGHLINE_LINK_WINDOW_ENTRIES" default:"2000000" help:"Most events by which a partition knows repeats."`
-	Edge          ingest.Config `embed:""`
+	process      `embed:"" set:"admin=127.0.0.1:9081"`
+	views        `embed:"" set:"part=ingest"`
+	Master       master        `embed:""`
+	Listen       string        `name:"listen" env:"THROUGHLINE_LISTEN" default:"127.0.0.1:8081" help:"Where to serve the write side."`
+	AdminKey     string        `name:"admin-key" env:"THROUGHLINE_ADMIN_KEY" hidden:"" secret:"env" help:"The operator's key, which makes workspaces and API keys over HTTP; absent: nobody does."`
+	AdminKeyFile string        `name:"admin-key-file" env:"THROUGHLINE_ADMIN_KEY_FILE" placeholder:"FILE" help:"File that holds the operator's key, which makes workspaces and API keys over HTTP; or THROUGHLINE_ADMIN_KEY is the key itself; absent: nobody does."`
+	Instance     string        `name:"link-instance" env:"THROUGHLINE_LINK_INSTANCE" help:"Name of this linker, unique in the installation and the same after a restart; absent: the host's name."`
+	Edge         ingest.Config `embed:""`
+	Link         link.Config   `embed:""`
 }
 
 // Validate says what is wrong with the flags.
 func (c ingestCommand) Validate() error {
 	_, err := c.Master.open()
-	return errors.Join(c.Kafka.Required(), err)
+	return errors.Join(c.Kafka.Required(), err, c.Edge.Validate(), c.Link.Validate())
 }
 
 // Run implements the command.
@@ -122,8 +136,11 @@ func (c ingestCommand) Run(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
-	linker := link.Config{Instance: c.Instance, MaxBatch: c.MaxBatch, WindowEntries: c.WindowEntries}
-	if linker.Instance == "" {
+	if c.Check {
+		return c.look(ctx, e, key, nil)
+	}
+	linker := c.Link
+	if linker.Instance = c.Instance; linker.Instance == "" {
 		if linker.Instance, err = os.Hostname(); err != nil {
 			return fmt.Errorf("name this linker (THROUGHLINE_LINK_INSTANCE): %w", err)
 		}
@@ -139,13 +156,20 @@ type projectorCommand struct {
 	process    `embed:"" set:"admin=127.0.0.1:9083"`
 	Master     master             `embed:""`
 	ClickHouse connect.ClickHouse `embed:""`
+	Dir        string             `name:"projector-dir" env:"THROUGHLINE_PROJECTOR_DIR" default:".throughline/projector" help:"Folder of the projector's local view of data keys; of this process alone, and may be removed while it is stopped."`
 	Projector  projector.Config   `embed:""`
+}
+
+func (c projectorCommand) config() projector.Config {
+	cfg := c.Projector
+	cfg.Dir = c.Dir
+	return cfg
 }
 
 // Validate says what is wrong with the flags.
 func (c projectorCommand) Validate() error {
 	_, err := c.Master.open()
-	return errors.Join(c.Kafka.Required(), c.ClickHouse.Required(), err)
+	return errors.Join(c.Kafka.Required(), c.ClickHouse.Required(), err, c.config().Validate())
 }
 
 // Run implements the command.
@@ -158,8 +182,11 @@ func (c projectorCommand) Run(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
+	if c.Check {
+		return c.look(ctx, e, key, func(check *assembly.Check) { check.ClickHouse(ctx, clickhouse, store.ReadWrite) })
+	}
 	return c.serve(ctx, e, "projector", "", func(p *assembly.Process) (http.Handler, error) {
-		return nil, p.Projector(ctx, c.Projector, clickhouse, key)
+		return nil, p.Projector(ctx, c.config(), clickhouse, key)
 	})
 }
 
@@ -176,7 +203,8 @@ type queryCommand struct {
 
 // Validate says what is wrong with the flags.
 func (c queryCommand) Validate() error {
-	return errors.Join(c.Kafka.Required(), c.ClickHouse.Required())
+	_, err := c.ClickHouse.ReadConfig(c.Reader)
+	return errors.Join(c.Kafka.Required(), c.ClickHouse.Required(), err, c.Limits.Validate())
 }
 
 // Run implements the command.
@@ -184,6 +212,9 @@ func (c queryCommand) Run(ctx context.Context, e env) error {
 	clickhouse, err := c.ClickHouse.ReadConfig(c.Reader)
 	if err != nil {
 		return err
+	}
+	if c.Check {
+		return c.look(ctx, e, nil, func(check *assembly.Check) { check.ClickHouse(ctx, clickhouse, store.ReadOnly) })
 	}
 	cfg := query.Config{PositionTimeout: c.Timeout, Limits: c.Limits}
 	return c.serve(ctx, e, "query", c.Listen, func(p *assembly.Process) (http.Handler, error) {
