@@ -22,6 +22,7 @@ import (
 	"github.com/throughline/throughline/schema/access"
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/schematest"
+	"github.com/throughline/throughline/schema/schematest/contract"
 	"github.com/throughline/throughline/schema/seal"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/topic"
@@ -128,7 +129,7 @@ func (l *log) edge(t *testing.T, change ...func(*options)) *edge {
 			}
 		})
 	}
-	server := httptest.NewServer(service.Handler())
+	server := httptest.NewServer(contract.Handler(t, service.Handler()))
 	e := &edge{t: t, log: l, url: server.URL, access: keys, registry: objects}
 	e.run = sync.OnceFunc(func() { start(objects.Run) })
 	start(keys.Run)

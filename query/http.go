@@ -5,11 +5,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/throughline/throughline/schema/api"
 	"github.com/throughline/throughline/schema/web"
 	"github.com/throughline/throughline/schema/workspace"
 )
 
-// routes lists every route of the service. All are reads, and all need the scope read.
+// routes lists every route of the service: reads, which all need the scope read, and the API's document, which needs no
+// key.
 func (s *Service) routes() *web.Router {
 	router := web.NewRouter(web.Options{
 		Log: s.deps.Log,
@@ -23,5 +25,6 @@ func (s *Service) routes() *web.Router {
 	reads.Handle(http.MethodGet, "/v1/event-log/{id}", s.eventLogEntry)
 	reads.Handle(http.MethodGet, "/v1/event-names", s.eventNames)
 	reads.Handle(http.MethodGet, "/v1/search", s.search)
+	api.Serve(router)
 	return router
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/throughline/throughline/schema/schematest"
+	"github.com/throughline/throughline/schema/schematest/contract"
 )
 
 func TestRunServesOnceTheTablesAreThere(t *testing.T) {
@@ -21,7 +22,7 @@ func TestRunServesOnceTheTablesAreThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.service = service
+	f.service, f.handler = service, contract.Handler(t, service.Handler())
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- service.Run(ctx) }()

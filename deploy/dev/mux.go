@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/throughline/throughline/schema/api"
 	"github.com/throughline/throughline/schema/problem"
 )
 
@@ -31,8 +32,12 @@ func route(admin, ingest, query http.Handler) http.Handler {
 }
 
 // reads says whether a request belongs to the query service. Resources that are only read belong to it with every
-// method, so that a POST to a timeline is told which methods there are.
+// method, so that a POST to a timeline is told which methods there are. So does the API's document.
 func reads(method, path string) bool {
+	switch path {
+	case api.YAMLPath, api.JSONPath, api.PagePath:
+		return true
+	}
 	rest, versioned := strings.CutPrefix(path, "/v1/")
 	if !versioned {
 		return false
