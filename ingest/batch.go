@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/throughline/throughline/schema/conversation"
 	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/position"
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/web"
@@ -20,12 +22,18 @@ type batchAnswer struct {
 
 // itemResult is what became of one item. Index counts from 0, in the order of the request.
 type itemResult struct {
-	Index   int              `json:"index"`
-	Status  int              `json:"status"`
-	ID      string           `json:"id,omitzero"`
-	Type    string           `json:"objectType,omitzero"`
-	Object  string           `json:"objectId,omitzero"`
-	Problem *problem.Problem `json:"problem,omitzero"`
+	Index  int    `json:"index"`
+	Status int    `json:"status"`
+	ID     string `json:"id,omitzero"`
+	// ConversationID and the next four are those of a transition; the four are there where it was accepted and decided.
+	ConversationID string             `json:"conversationId,omitzero"`
+	Version        *int64             `json:"version,omitzero"`
+	State          conversation.State `json:"state,omitzero"`
+	Changed        *bool              `json:"changed,omitzero"`
+	Missing        []object.Lookup    `json:"missing,omitzero"`
+	Type           string             `json:"objectType,omitzero"`
+	Object         string             `json:"objectId,omitzero"`
+	Problem        *problem.Problem   `json:"problem,omitzero"`
 }
 
 func (i *itemResult) refuse(p *problem.Problem) { i.Status, i.Problem = p.Status, p }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/throughline/throughline/ingest/registry"
 	"github.com/throughline/throughline/schema/access"
@@ -72,6 +73,10 @@ func (s *Service) resolveAll(ctx context.Context, b *batch, subs []*event.Submis
 		return
 	}
 	behind := s.upToDate(ctx)
+	conversation := func(i int) bool { return subs[i].Type == object.Conversation }
+	if behind == nil && slices.ContainsFunc(unsure, conversation) {
+		behind = s.lookups.pass(func() error { return s.registry.BarrierConversations(ctx) })
+	}
 	for _, i := range unsure {
 		id, err := "", behind
 		if err == nil {

@@ -47,6 +47,8 @@ func (s *Service) routes() {
 		{http.MethodPut, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, 1, s.putObject},
 		{http.MethodPatch, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, 1, s.patchObject},
 		{http.MethodDelete, "/v1/objects/{objectType}/{objectId}", workspace.ObjectsWrite, 1, s.deleteObject},
+		{http.MethodPost, "/v1/conversations/batch", workspace.ConversationsWrite, batch, s.postTransitions},
+		{http.MethodPost, "/v1/conversations/{conversationId}/transitions", workspace.ConversationsWrite, 1, s.postTransition},
 	} {
 		s.router.Handle(r.method, r.template, s.access.Require(r.scope, s.bounded(s.flowing(s.counted(r.items, r.handler)))))
 	}

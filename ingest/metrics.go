@@ -6,12 +6,13 @@ import (
 )
 
 type metrics struct {
-	events   *prometheus.CounterVec
-	refusals *prometheus.CounterVec
-	objects  *prometheus.CounterVec
-	limited  prometheus.Counter
-	bodies   prometheus.Gauge
-	working  prometheus.Gauge
+	events      *prometheus.CounterVec
+	refusals    *prometheus.CounterVec
+	objects     *prometheus.CounterVec
+	transitions *prometheus.CounterVec
+	limited     prometheus.Counter
+	bodies      prometheus.Gauge
+	working     prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
@@ -36,6 +37,10 @@ func newMetrics(reg prometheus.Registerer, cfg Config) *metrics {
 			Name: "throughline_ingest_object_writes_total",
 			Help: "Writes of objects, by operation: put, patch, delete.",
 		}, []string{"operation"}),
+		transitions: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_ingest_transitions_total",
+			Help: "Transitions posted, by outcome: changed, unchanged, refused, invalid, pending (the reply was overdue), unavailable.",
+		}, []string{"outcome"}),
 		limited: f.NewCounter(prometheus.CounterOpts{
 			Name: "throughline_ingest_rate_limited_total",
 			Help: "Requests that were refused because their API key had used up its rate limit.",

@@ -111,8 +111,9 @@ func (s *Service) patchObject(w http.ResponseWriter, r *http.Request) error {
 	}
 	workspace := access.From(r.Context()).Workspace
 	return s.upsert(w, r, "patch", workspace, ref, p.externalID, func(ctx context.Context, rec *object.Record) (*object.Object, error) {
-		if rec == nil {
-			return nil, noObject(ref)
+		rec, err := s.patched(ctx, workspace, ref, rec)
+		if err != nil {
+			return nil, err
 		}
 		current, err := s.registry.OpenObject(ctx, rec)
 		if err != nil {
@@ -120,6 +121,23 @@ func (s *Service) patchObject(w http.ResponseWriter, r *http.Request) error {
 		}
 		return p.apply(current)
 	})
+}
+
+// patched is the record that a patch changes. A conversation that has begun is an object although nobody has PUT one.
+func (s *Service) patched(ctx context.Context, workspace string, ref object.Ref, rec *object.Record) (*object.Record, error) {
+	if rec != nil {
+		return rec, nil
+	}
+	if ref.Type == object.Conversation {
+		_, err := s.locate(ctx, workspace, object.Lookup{Type: ref.Type, ID: ref.ID})
+		if err == nil {
+			return &object.Record{Version: object.RecordVersion, Workspace: workspace, Type: ref.Type, ID: ref.ID}, nil
+		}
+		if !errors.Is(err, registry.ErrNotFound) {
+			return nil, unavailable(err)
+		}
+	}
+	return nil, noObject(ref)
 }
 
 // objectRequest reads what PUT and PATCH have in common.

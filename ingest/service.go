@@ -62,6 +62,8 @@ type Service struct {
 	// refusalBytes counts the bytes of refusals.
 	refusalBytes *semaphore.Weighted
 	router       *web.Router
+	replies      *replies
+	streamDeps   stream.Deps
 }
 
 // New checks the configuration and builds the edge. It does no I/O.
@@ -77,7 +79,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		master: deps.Master, log: deps.Log, metrics: newMetrics(deps.Reg, cfg), now: deps.Now,
 		slots: make(chan struct{}, cfg.MaxInFlight), bodies: semaphore.NewWeighted(cfg.MaxBodyBytes), lookups: &turnstile{},
 		locks: newLocks(), refusals: make(chan *stream.Record, cfg.RefusalBuffer),
-		refusalBytes: semaphore.NewWeighted(maxRefusalBytes),
+		refusalBytes: semaphore.NewWeighted(maxRefusalBytes), replies: newReplies(deps.Log),
+		streamDeps: stream.Deps{Log: deps.Log, Reg: deps.Reg, Traces: deps.Traces},
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -99,12 +102,22 @@ func (s *Service) Handler() http.Handler { return s.router }
 
 // Ready says why the edge cannot answer yet; it is nil once it can. It fits run.Readiness.
 func (s *Service) Ready(ctx context.Context) error {
-	return errors.Join(s.registry.Ready(ctx), s.access.Ready(ctx), s.producer.Ping(ctx))
+	return errors.Join(s.registry.Ready(ctx), s.access.Ready(ctx), s.producer.Ping(ctx), s.replies.ready())
 }
 
-// Run writes refusals to the log until the context ends, then those that still wait. Requests are answered whether it runs
-// or not.
-func (s *Service) Run(ctx context.Context) error { return s.logRefusals(ctx) }
+// Run writes refusals to the log until the context ends, then those that still wait, and reads the replies to commands.
+// Requests are answered whether it runs or not, but for those to conversations.
+func (s *Service) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		defer cancel()
+		ended <- s.replies.run(ctx, s.kafka, s.streamDeps)
+	}()
+	err := s.logRefusals(ctx)
+	return errors.Join(err, <-ended)
+}
 
 // topics of records, by their full names.
 func (s *Service) topic(name topic.Name) string { return s.kafka.Topic(name) }

@@ -47,7 +47,7 @@ func decodeEvent(data []byte, header http.Header, now time.Time) (*event.Submiss
 	}
 	sub := understood(&b, now)
 	broken := checkTypes(&b, sub)
-	broken = append(broken, takeKey(header, sub)...)
+	broken = append(broken, takeKey(header, &sub.ID)...)
 	return sub, faults(append(broken, sub.Validate(now)...))
 }
 
@@ -93,20 +93,20 @@ func canonical(pointer, name string, to *object.Type) []object.Violation {
 const idempotencyHeader = "Idempotency-Key"
 
 // takeKey lets the header stand for the id, and makes an id where there is neither.
-func takeKey(header http.Header, sub *event.Submission) []object.Violation {
+func takeKey(header http.Header, id *string) []object.Violation {
 	keys := header.Values(idempotencyHeader)
 	switch {
 	case len(keys) > 1:
 		return []object.Violation{{Pointer: "/id", Detail: "the header Idempotency-Key may be given once"}}
-	case len(keys) == 1 && sub.ID != "" && sub.ID != keys[0]:
+	case len(keys) == 1 && *id != "" && *id != keys[0]:
 		return []object.Violation{{Pointer: "/id", Detail: "differs from the header Idempotency-Key"}}
-	case len(keys) == 1 && sub.ID == "":
+	case len(keys) == 1 && *id == "":
 		if err := object.ValidateID(keys[0]); err != nil {
 			return []object.Violation{{Pointer: "/id", Detail: "the header Idempotency-Key " + err.Error()}}
 		}
-		sub.ID = keys[0]
-	case sub.ID == "":
-		sub.ID = newID()
+		*id = keys[0]
+	case *id == "":
+		*id = newID()
 	}
 	return nil
 }

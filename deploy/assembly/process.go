@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline/throughline/ingest"
+	"github.com/throughline/throughline/ingest/conversation"
 	"github.com/throughline/throughline/ingest/link"
 	"github.com/throughline/throughline/ingest/registry"
 	"github.com/throughline/throughline/projector"
@@ -143,7 +144,8 @@ func (p *Process) watchLag() error {
 	return nil
 }
 
-// Ingest adds the write side: the edge, whose handler it returns, and link, over one registry.
+// Ingest adds the write side: the edge, whose handler it returns, link, and the processor of conversations, over one
+// registry. The linker's instance is that of both processors.
 func (p *Process) Ingest(ctx context.Context, edge ingest.Config, linker link.Config, master *seal.Master) (http.Handler, error) {
 	producer, err := p.Producer(ctx)
 	if err != nil {
@@ -183,6 +185,19 @@ func (p *Process) Ingest(ctx context.Context, edge ingest.Config, linker link.Co
 		return nil, err
 	}
 	p.add("link", links.Run, links.Ready)
+
+	decide := conversation.DefaultConfig()
+	decide.Instance = linker.Instance
+	if decide.Dir, err = p.view("conversations"); err != nil {
+		return nil, err
+	}
+	conversations, err := conversation.New(decide, conversation.Deps{
+		Kafka: p.kafka("conversations"), Objects: objects, Producer: producer, Master: master, Log: p.Log, Reg: p.Reg, Traces: p.Traces,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.add("conversations", conversations.Run, conversations.Ready)
 	return service.Handler(), p.watchLag()
 }
 
@@ -221,7 +236,9 @@ func (p *Process) Query(ctx context.Context, cfg query.Config, clickhouse store.
 	}
 	cfg.Listen = "" // the process serves the handler
 	cfg.Kafka, cfg.ClickHouse = p.kafka("query"), clickhouse
-	service, err := query.New(cfg, query.Deps{Log: p.Log, Reg: p.Reg, Traces: p.Traces, Require: keys.Require})
+	service, err := query.New(cfg, query.Deps{
+		Log: p.Log, Reg: p.Reg, Traces: p.Traces, Require: keys.RequireAny, TimeZone: keys.TimeZone,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/throughline/throughline/ingest/conversation"
 	"github.com/throughline/throughline/ingest/link"
 	"github.com/throughline/throughline/projector"
 	"github.com/throughline/throughline/schema/store"
@@ -31,7 +32,10 @@ func Topics(ctx context.Context, kafka stream.Config, deps stream.Deps, partitio
 
 // groups are the consumer groups of all services.
 func groups() []projector.Group {
-	return append(projector.Groups(), projector.Group{Name: link.Group, Topics: []topic.Name{topic.Submissions}})
+	return append(projector.Groups(),
+		projector.Group{Name: link.Group, Topics: []topic.Name{topic.Submissions}},
+		projector.Group{Name: conversation.Group, Topics: []topic.Name{topic.ConversationCommands}},
+	)
 }
 
 // Migrate makes the database if need be and brings its tables to what this binary knows. Progress may be nil.

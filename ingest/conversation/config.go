@@ -28,19 +28,19 @@ const (
 	maxBatch = 10_000
 )
 
-// Config is what an operator may say about the processor. The tags are kong's.
+// Config says how the processor works.
 type Config struct {
 	// Dir is the folder of the local copy of states. It may be removed while the process is down: the states are then read
-	// from the log. It is set by the program, which keeps all local stores in one folder.
-	Dir string `kong:"-"`
+	// from the log.
+	Dir string
 	// Instance tells the processors of an installation apart. It stays the same over restarts, so that a new start ends
-	// the transaction that its predecessor left open. It is set by the program.
-	Instance string `kong:"-"`
+	// the transaction that its predecessor left open.
+	Instance string
 	// MaxBatch bounds the commands of one transaction.
-	MaxBatch int `name:"conversations-max-batch" env:"THROUGHLINE_CONVERSATIONS_MAX_BATCH" default:"2500" help:"Most commands of conversations that are decided in one transaction."`
+	MaxBatch int
 }
 
-// DefaultConfig is what kong fills in where nothing is configured.
+// DefaultConfig is that of an installation with one processor.
 func DefaultConfig() Config { return Config{Instance: "conversations-0", MaxBatch: 2500} }
 
 // Validate reports everything that is wrong with a Config.
