@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+
+	"github.com/throughline/throughline/schema/embedded"
 )
 
 // inputsLabel carries the hash of what an image was made of.
@@ -43,8 +45,8 @@ type recipe struct {
 // Images are all images.
 func Images() []Image {
 	return []Image{
-		{Name: "kafka", Variable: "KAFKA_IMAGE", Pulled: "apache/kafka:4.4.0", Local: "throughline-local/kafka:4.4.0", prepare: kafkaRecipe},
-		{Name: "clickhouse", Variable: "CLICKHOUSE_IMAGE", Pulled: "clickhouse/clickhouse-server:26.7", Local: "throughline-local/clickhouse:26.7", prepare: clickHouseRecipe},
+		{Name: "kafka", Variable: "KAFKA_IMAGE", Pulled: embedded.KafkaImage, Local: embedded.LocalKafkaImage, prepare: kafkaRecipe},
+		{Name: "clickhouse", Variable: "CLICKHOUSE_IMAGE", Pulled: embedded.ClickHouseImage, Local: embedded.LocalClickHouseImage, prepare: clickHouseRecipe},
 		{Name: "throughline", Variable: "THROUGHLINE_IMAGE", Local: "throughline:local", prepare: throughlineRecipe},
 	}
 }

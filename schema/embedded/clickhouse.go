@@ -217,20 +217,26 @@ func (f clickHouseFiles) args(role string) []string {
 	}
 }
 
-// awaitReady waits until the native port answers a query. The password is of
-// this start, so that nobody else's server on the same port can be mistaken
-// for this one.
+// awaitReady waits until the native port answers a query; see AwaitClickHouse.
 func (s *ClickHouse) awaitReady(ctx context.Context, child *child) error {
+	return AwaitClickHouse(ctx, s.Addr, s.User, s.Password, child.startError)
+}
+
+// AwaitClickHouse waits, up to 90 s, until the native port answers a query. The
+// password is of this start, so that nobody else's server on the same port can
+// be mistaken for this one. Broken is asked in between and ends the waiting
+// with its error.
+func AwaitClickHouse(ctx context.Context, addr, user, password string, broken func() error) error {
 	conn, err := clickhouse.Open(&clickhouse.Options{
-		Addr:        []string{s.Addr},
-		Auth:        clickhouse.Auth{Username: s.User, Password: s.Password},
+		Addr:        []string{addr},
+		Auth:        clickhouse.Auth{Username: user, Password: password},
 		DialTimeout: time.Second,
 	})
 	if err != nil {
 		return fmt.Errorf("open client: %w", err)
 	}
 	err = poll(ctx, clickHouseReady, func() error {
-		if err := child.startError(); err != nil {
+		if err := broken(); err != nil {
 			return final{err}
 		}
 		var one uint8

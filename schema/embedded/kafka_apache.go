@@ -176,15 +176,20 @@ func clusterID(dir string, count int) (string, error) {
 	if id, ok := strings.CutPrefix(strings.TrimSpace(string(found)), prefix); ok {
 		return id, nil
 	}
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails
-	id[0] &= 0x7f           // the tools take an id that begins with a dash for an option
-	text := base64.RawURLEncoding.EncodeToString(id[:])
+	text := NewClusterID()
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		// Something else is there: have the check say what.
 		return "", errors.Join(checkFormat(dir, prefix+"…"), err)
 	}
 	return text, checkFormat(dir, prefix+text)
+}
+
+// NewClusterID makes up the id of a new cluster.
+func NewClusterID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	id[0] &= 0x7f           // the tools take an id that begins with a dash for an option
+	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
 // format writes a broker's configuration, and its metadata folder where there

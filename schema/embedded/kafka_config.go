@@ -40,9 +40,6 @@ func (n kafkaNode) properties(nodes []kafkaNode) string {
 	for _, node := range nodes {
 		voters = append(voters, fmt.Sprintf("%d@%s:%d", node.id, loopback, node.controllerPort))
 	}
-	replicas := len(nodes)
-	// A cluster of three serves reads and writes with one broker down.
-	inSync := max(replicas-1, 1)
 	open, protocols, own := n.listeners()
 	lines := []string{
 		"process.roles=broker,controller",
@@ -54,6 +51,33 @@ func (n kafkaNode) properties(nodes []kafkaNode) string {
 		"inter.broker.listener.name=PLAINTEXT",
 		"controller.quorum.voters=" + strings.Join(voters, ","),
 		"log.dirs=" + n.logDir(),
+	}
+	lines = append(append(lines, KafkaSettings(len(nodes))...), own...)
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// listeners lists the doors for clients with their addresses, the protocol of
+// each, and the properties that each has of its own.
+func (n kafkaNode) listeners() (open, protocols string, own []string) {
+	open, protocols = "PLAINTEXT://"+n.addr(), "PLAINTEXT:PLAINTEXT"
+	for _, d := range n.doors {
+		open += "," + d.Name + "://" + d.addr()
+		protocols += "," + d.Name + ":" + d.Protocol
+		for _, key := range slices.Sorted(maps.Keys(d.Properties)) {
+			own = append(own, "listener.name."+strings.ToLower(d.Name)+"."+key+"="+d.Properties[key])
+		}
+	}
+	return open, protocols, own
+}
+
+// KafkaSettings are what every broker of a cluster for developing and testing
+// has in its configuration, wherever it runs, each as name=value. Addresses and
+// folders are not among them.
+func KafkaSettings(brokers int) []string {
+	replicas := brokers // each has everything
+	// A cluster of three serves reads and writes with one broker down.
+	inSync := max(replicas-1, 1)
+	return []string{
 		fmt.Sprintf("default.replication.factor=%d", replicas),
 		fmt.Sprintf("min.insync.replicas=%d", inSync),
 		fmt.Sprintf("offsets.topic.replication.factor=%d", replicas),
@@ -77,19 +101,4 @@ func (n kafkaNode) properties(nodes []kafkaNode) string {
 		"controller.quorum.election.timeout.ms=500",
 		"controller.quorum.fetch.timeout.ms=1500",
 	}
-	return strings.Join(append(lines, own...), "\n") + "\n"
-}
-
-// listeners lists the doors for clients with their addresses, the protocol of
-// each, and the properties that each has of its own.
-func (n kafkaNode) listeners() (open, protocols string, own []string) {
-	open, protocols = "PLAINTEXT://"+n.addr(), "PLAINTEXT:PLAINTEXT"
-	for _, d := range n.doors {
-		open += "," + d.Name + "://" + d.addr()
-		protocols += "," + d.Name + ":" + d.Protocol
-		for _, key := range slices.Sorted(maps.Keys(d.Properties)) {
-			own = append(own, "listener.name."+strings.ToLower(d.Name)+"."+key+"="+d.Properties[key])
-		}
-	}
-	return open, protocols, own
 }

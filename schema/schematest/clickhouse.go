@@ -62,8 +62,12 @@ func ClickHouse(tb testing.TB) DB {
 }
 
 func startClickHouse(ctx context.Context) (DB, error) {
-	if _, err := kind(); err != nil {
+	kind, err := kind(ctx)
+	if err != nil {
 		return DB{}, err
+	}
+	if kind == kindDocker {
+		return startClickHouseContainer(ctx)
 	}
 	dir, err := shared.folder("clickhouse")
 	if err != nil {

@@ -21,7 +21,7 @@ func Kafka(tb testing.TB) []string {
 		return named
 	}
 	brokers, err := shared.kafka.get(func() ([]string, error) {
-		kind, err := kind()
+		kind, err := kind(background(tb))
 		if err != nil {
 			return nil, err
 		}

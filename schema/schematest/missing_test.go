@@ -3,6 +3,7 @@ package schematest_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -20,7 +21,8 @@ func again(t *testing.T, env ...string) (output string, err error) {
 	}
 	cmd := exec.Command(self, "-test.v", "-test.run", "^"+onClickHouse+"$")
 	cmd.Env = append(os.Environ(), "PATH=", "JAVA_HOME=", "THROUGHLINE_CACHE="+t.TempDir(),
-		"KAFKA_BROKERS=", "CLICKHOUSE_ADDR=", "SERVERS=", "INTEGRATION=")
+		"KAFKA_BROKERS=", "CLICKHOUSE_ADDR=", "SERVERS=", "INTEGRATION=",
+		"DOCKER_HOST=unix://"+filepath.Join(t.TempDir(), "docker.sock"))
 	cmd.Env = append(cmd.Env, env...)
 	text, err := cmd.CombinedOutput()
 	return string(text), err
@@ -38,6 +40,14 @@ func TestAMissingServerFailsWhereItIsRequired(t *testing.T) {
 	t.Parallel()
 	output, err := again(t, "INTEGRATION=required")
 	if err == nil || !strings.Contains(output, "--- FAIL: "+onClickHouse) || !strings.Contains(output, "INTEGRATION=required") {
+		t.Errorf("%v:\n%s", err, output)
+	}
+}
+
+func TestContainersThatAreMissingFailWhereTheyAreRequired(t *testing.T) {
+	t.Parallel()
+	output, err := again(t, "INTEGRATION=required", "SERVERS=docker")
+	if err == nil || !strings.Contains(output, "no containers on this machine") {
 		t.Errorf("%v:\n%s", err, output)
 	}
 }

@@ -21,6 +21,7 @@ const (
 
 	kindEmbedded = "embedded" // kfake and the ClickHouse engine
 	kindNative   = "native"   // Apache Kafka and the ClickHouse engine
+	kindDocker   = "docker"   // Apache Kafka and ClickHouse, both in containers
 )
 
 // servers are what this test binary has started. It is the one piece of state
@@ -31,6 +32,8 @@ type servers struct {
 	dir     string
 	closers []io.Closer
 
+	kind       once[string]
+	docker     once[*docker]
 	kafka      once[[]string]
 	apache     once[[]string]
 	clickHouse once[DB]
@@ -102,22 +105,30 @@ func (s *servers) folder(name string) (string, error) {
 	return filepath.Join(s.dir, name), nil
 }
 
-// kind is what SERVERS says, or else what the machine allows. A Docker engine
-// would be a third kind, asked for before the other two.
-func kind() (string, error) {
-	switch forced := os.Getenv(kindEnv); forced {
-	case kindEmbedded, kindNative:
-		return forced, nil
-	case "":
-	default:
-		return "", fmt.Errorf("%s=%s is not known: use %s or %s", kindEnv, forced, kindEmbedded, kindNative)
+// kind is what SERVERS says, or else the best that the machine allows.
+func kind(ctx context.Context) (string, error) {
+	return shared.kind.get(func() (string, error) {
+		switch forced := os.Getenv(kindEnv); forced {
+		case kindEmbedded, kindNative, kindDocker:
+			return forced, nil
+		case "":
+			return bestKind(ctx), nil
+		default:
+			return "", fmt.Errorf("%s=%s is not known: use %s, %s or %s", kindEnv, forced, kindEmbedded, kindNative, kindDocker)
+		}
+	})
+}
+
+func bestKind(ctx context.Context) string {
+	if _, err := theDocker(ctx); err == nil {
+		return kindDocker
 	}
 	for _, program := range []string{"java", "mvn"} {
 		if _, err := exec.LookPath(program); err != nil {
-			return kindEmbedded, nil //nolint:nilerr // a program that is missing decides, it is no error
+			return kindEmbedded
 		}
 	}
-	return kindNative, nil
+	return kindNative
 }
 
 // missing ends a test whose server did not start. One that cannot be had skips
@@ -125,7 +136,7 @@ func kind() (string, error) {
 // here and broken is a failure everywhere.
 func missing(tb testing.TB, server string, err error) {
 	tb.Helper()
-	absent := errors.Is(err, embedded.ErrNoEngine) || errors.Is(err, embedded.ErrNoKafka)
+	absent := errors.Is(err, embedded.ErrNoEngine) || errors.Is(err, embedded.ErrNoKafka) || errors.Is(err, errNoDocker)
 	switch {
 	case !absent:
 		tb.Fatalf("start %s: %v", server, err)
