@@ -236,9 +236,7 @@ func (p *Process) Query(ctx context.Context, cfg query.Config, clickhouse store.
 	}
 	cfg.Listen = "" // the process serves the handler
 	cfg.Kafka, cfg.ClickHouse = p.kafka("query"), clickhouse
-	service, err := query.New(cfg, query.Deps{
-		Log: p.Log, Reg: p.Reg, Traces: p.Traces, Require: keys.RequireAny, TimeZone: keys.TimeZone,
-	})
+	service, err := query.New(cfg, query.Deps{Log: p.Log, Reg: p.Reg, Traces: p.Traces, Require: keys.Require})
 	if err != nil {
 		return nil, err
 	}
