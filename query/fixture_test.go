@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,7 +48,7 @@ func newFixture(tb testing.TB, change ...func(*Config)) *fixture {
 	for _, c := range change {
 		c(&cfg)
 	}
-	service, err := New(cfg, Deps{Log: slog.New(slog.DiscardHandler), Reg: f.reg, Require: bearerIsWorkspace})
+	service, err := New(cfg, Deps{Log: slog.New(slog.DiscardHandler), Reg: f.reg, Require: bearerIsWorkspace, TimeZone: universal})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -91,10 +92,12 @@ func open(tb testing.TB, db schematest.DB, how store.Access) store.Conn {
 	return conn
 }
 
-func bearerIsWorkspace(scope workspace.Scope, next web.Handler) web.Handler {
+func universal(string) (*time.Location, error) { return time.UTC, nil }
+
+func bearerIsWorkspace(scopes []workspace.Scope, next web.Handler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		ws, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || scope != workspace.Read {
+		if !ok || !slices.Contains(scopes, workspace.Read) {
 			return problem.NoKey("")
 		}
 		return next(w, r.WithContext(access.WithPrincipal(r.Context(), access.Principal{Workspace: ws})))

@@ -19,12 +19,15 @@ func (s *Service) routes() *web.Router {
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": "query"}, s.deps.Reg),
 		Traces:     s.deps.Traces,
 	})
-	reads := router.With(func(next web.Handler) web.Handler { return s.deps.Require(workspace.Read, next) })
+	reads := router.With(func(next web.Handler) web.Handler { return s.deps.Require([]workspace.Scope{workspace.Read}, next) })
 	reads.Handle(http.MethodGet, "/v1/timeline/{objectType}/{objectId}", s.timeline)
 	reads.Handle(http.MethodGet, "/v1/event-log", s.eventLog)
 	reads.Handle(http.MethodGet, "/v1/event-log/{id}", s.eventLogEntry)
 	reads.Handle(http.MethodGet, "/v1/event-names", s.eventNames)
 	reads.Handle(http.MethodGet, "/v1/search", s.search)
+	screens := router.With(func(next web.Handler) web.Handler { return s.deps.Require(wallboardScopes(), next) })
+	screens.Handle(http.MethodGet, "/v1/wallboard", s.wallboard)
+	screens.Handle(http.MethodGet, "/v1/wallboard/stream", s.wallboardStream)
 	api.Serve(router)
 	return router
 }

@@ -16,6 +16,7 @@ type metrics struct {
 	failed    *prometheus.CounterVec
 	wait      *prometheus.HistogramVec
 	notThere  *prometheus.CounterVec
+	streams   prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -49,6 +50,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "throughline_query_positions_not_reached_total",
 			Help: "Reads with a position that were answered with a 503 because it was not reached in time.",
 		}, []string{"table"}),
+		streams: f.NewGauge(prometheus.GaugeOpts{
+			Name: "throughline_query_wallboard_streams",
+			Help: "Clients to whom a wallboard is being sent.",
+		}),
 	}
 }
 

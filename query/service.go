@@ -13,7 +13,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/throughline/throughline/query/wallboard"
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/run"
 	"github.com/throughline/throughline/schema/store"
@@ -30,9 +32,11 @@ type Deps struct {
 	Reg prometheus.Registerer
 	// Traces may be nil: then there are none.
 	Traces trace.TracerProvider
-	// Require lets a request through whose key has a scope; access.Access.Require is one. The request that it passes on
-	// carries its principal (access.From).
-	Require func(scope workspace.Scope, next web.Handler) web.Handler
+	// Require lets a request through whose key has any of the scopes; access.Access.RequireAny is one. The request that it
+	// passes on carries its principal (access.From).
+	Require func(scopes []workspace.Scope, next web.Handler) web.Handler
+	// TimeZone is that of a workspace; its days begin in it.
+	TimeZone func(workspace string) (*time.Location, error)
 }
 
 // Service answers reads. Make it with New, mount Handler or set Config.Listen, and keep Run running.
@@ -41,6 +45,8 @@ type Service struct {
 	deps    Deps
 	html    *sanitizer
 	metrics *metrics
+	feed    *wallboard.Feed
+	screens *screens
 	router  *web.Router
 	open    atomic.Pointer[backend]
 }
@@ -50,10 +56,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure query: %w", err)
 	}
-	if deps.Require == nil {
-		return nil, errors.New("configure query: nothing checks the API keys")
+	if deps.Require == nil || deps.TimeZone == nil {
+		return nil, errors.New("configure query: nothing checks the API keys, or knows the workspaces")
 	}
 	s := &Service{cfg: cfg, deps: deps, html: newSanitizer(), metrics: newMetrics(deps.Reg)}
+	s.feed = wallboard.NewFeed(wallboard.Deps{Kafka: cfg.Kafka, Log: deps.Log, Reg: deps.Reg})
+	s.screens = newScreens(s.board, s.metrics.streams)
 	s.router = s.routes()
 	return s, nil
 }
@@ -64,6 +72,13 @@ func (s *Service) Handler() http.Handler { return s.router }
 // Run opens the connections, waiting for servers and tables that are not there yet, and serves Config.Listen, if it is
 // set, until the context ends.
 func (s *Service) Run(ctx context.Context) error {
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return s.serve(ctx) })
+	work.Go(func() error { return s.feed.Run(ctx) })
+	return work.Wait()
+}
+
+func (s *Service) serve(ctx context.Context) error {
 	conn, err := s.connect(ctx)
 	if err != nil || conn == nil {
 		return err

@@ -18,7 +18,7 @@ func TestRunServesOnceTheTablesAreThere(t *testing.T) {
 	f := &fixture{db: schematest.ClickHouse(t), reg: prometheus.NewRegistry()}
 	cfg := f.config()
 	cfg.Kafka.Brokers = schematest.Kfake(t)
-	service, err := New(cfg, Deps{Log: slog.New(slog.DiscardHandler), Reg: f.reg, Require: bearerIsWorkspace})
+	service, err := New(cfg, Deps{Log: slog.New(slog.DiscardHandler), Reg: f.reg, Require: bearerIsWorkspace, TimeZone: universal})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestRunRefusesTablesOfANewerVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := f.config()
-	service, err := New(cfg, Deps{Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry(), Require: bearerIsWorkspace})
+	service, err := New(cfg, Deps{Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry(), Require: bearerIsWorkspace, TimeZone: universal})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestRunRefusesTablesOfANewerVersion(t *testing.T) {
 
 func TestNewReportsAllThatIsWrong(t *testing.T) {
 	t.Parallel()
-	_, err := New(Config{Listen: "x", Limits: Limits{Rows: 1}}, Deps{Require: bearerIsWorkspace})
+	_, err := New(Config{Listen: "x", Limits: Limits{Rows: 1}}, Deps{Require: bearerIsWorkspace, TimeZone: universal})
 	if err == nil {
 		t.Fatal("no error")
 	}

@@ -212,6 +212,10 @@ func (p *Process) Projector(ctx context.Context, cfg projector.Config, clickhous
 			return err
 		}
 	}
+	if clickhouse.Cluster != "" {
+		// One insert with a quorum at a time is what a shard takes; a second one would be refused and sent again.
+		cfg.Parallel = 1
+	}
 	conn, err := openStore(ctx, clickhouse, p.Log)
 	if err != nil {
 		return err
@@ -236,7 +240,9 @@ func (p *Process) Query(ctx context.Context, cfg query.Config, clickhouse store.
 	}
 	cfg.Listen = "" // the process serves the handler
 	cfg.Kafka, cfg.ClickHouse = p.kafka("query"), clickhouse
-	service, err := query.New(cfg, query.Deps{Log: p.Log, Reg: p.Reg, Traces: p.Traces, Require: keys.Require})
+	service, err := query.New(cfg, query.Deps{
+		Log: p.Log, Reg: p.Reg, Traces: p.Traces, Require: keys.RequireAny, TimeZone: keys.TimeZone,
+	})
 	if err != nil {
 		return nil, err
 	}

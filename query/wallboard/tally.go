@@ -80,7 +80,9 @@ type View struct {
 	GroupsTruncated bool `json:"groupsTruncated"`
 	// LastUpdate is when the last transition was received; null where there was none.
 	LastUpdate *event.Time `json:"lastUpdate"`
-	AsOf       event.Time  `json:"asOf"`
+	// AsOf is the moment. It is left to the caller to say, because a board that is the same a second later differs in it
+	// alone.
+	AsOf time.Time `json:"-"`
 }
 
 // now gathers what conversations that have not ended add to a group's figures.
@@ -143,7 +145,7 @@ func (b *Board) View(at time.Time, zone *time.Location, by GroupBy) *View {
 		}
 	}
 	today := startOfDay(at, zone)
-	v := &View{Figures: figures(&b.all, &whole, ms, today), Groups: []Group{}, GroupsTruncated: b.truncated[by], AsOf: event.TimeOf(at)}
+	v := &View{Figures: figures(&b.all, &whole, ms, today), Groups: []Group{}, GroupsTruncated: b.truncated[by], AsOf: at}
 	if !b.last.IsZero() {
 		last := event.TimeOf(b.last)
 		v.LastUpdate = &last

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -21,6 +22,19 @@ func (a *Access) Workspace(id string) (*workspace.Workspace, bool, error) {
 	}
 	ws, err := workspace.ParseWorkspace(value)
 	return ws, err == nil, err
+}
+
+// TimeZone is that of a workspace, or UTC where the view does not know the workspace.
+func (a *Access) TimeZone(id string) (*time.Location, error) {
+	ws, found, err := a.Workspace(id)
+	if err != nil || !found {
+		return time.UTC, err
+	}
+	zone, err := time.LoadLocation(ws.TimeZone)
+	if err != nil {
+		return nil, fmt.Errorf("load the time zone of workspace %s: %w", id, err)
+	}
+	return zone, nil
 }
 
 // Workspaces lists up to limit workspaces by id, beginning beyond the id after.
