@@ -48,7 +48,12 @@ func Migrate(ctx context.Context, cfg store.Config, progress func(store.Migratio
 		return nil, fmt.Errorf("open ClickHouse: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	applied, err = store.Migrate(ctx, conn, table.Migrations(), progress)
+	if cfg.Cluster == "" {
+		applied, err = store.Migrate(ctx, conn, table.Migrations(), progress)
+	} else {
+		form := table.Cluster{Name: cfg.Cluster, Database: cfg.Database}.Render
+		applied, err = store.MigrateCluster(ctx, conn, table.Migrations(), cfg.Cluster, form, progress)
+	}
 	if err != nil {
 		return applied, fmt.Errorf("migrate tables: %w", err)
 	}

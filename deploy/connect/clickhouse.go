@@ -11,6 +11,7 @@ import (
 type ClickHouse struct {
 	Addr         string `name:"clickhouse-addr" env:"CLICKHOUSE_ADDR" placeholder:"HOST:PORT" help:"Address of ClickHouse's native protocol, several separated by commas."`
 	Database     string `name:"clickhouse-database" env:"CLICKHOUSE_DATABASE" default:"throughline" help:"Database of the tables; created if it is not there."`
+	Cluster      string `name:"clickhouse-cluster" env:"CLICKHOUSE_CLUSTER" help:"Name, in the servers' configuration, of the cluster that the tables are spread over, replicated and distributed; absent: one server."`
 	User         string `name:"clickhouse-user" env:"CLICKHOUSE_USER" help:"User who may write; empty for the server's default user."`
 	Password     string `name:"clickhouse-password" env:"CLICKHOUSE_PASSWORD" hidden:"" secret:"env" help:"Password of that user."`
 	PasswordFile string `name:"clickhouse-password-file" env:"CLICKHOUSE_PASSWORD_FILE" placeholder:"FILE" help:"File that holds the password; or CLICKHOUSE_PASSWORD is the password itself."`
@@ -44,7 +45,7 @@ func (c ClickHouse) Config() (store.Config, error) {
 		return store.Config{}, err
 	}
 	return store.Config{
-		Addr: c.Addr, Database: c.Database, User: c.User, Password: password, TLS: c.TLS,
+		Addr: c.Addr, Database: c.Database, User: c.User, Password: password, TLS: c.TLS, Cluster: c.Cluster,
 	}, nil
 }
 

@@ -53,6 +53,9 @@ type ClickHouseOptions struct {
 	MemoryLimit int64
 	// OwnerWait is how long to wait for a dying owner of DataDir; 0 means 10 s.
 	OwnerWait time.Duration
+	// Password is that of the user who may do everything; empty means a new one
+	// with every start. Servers that ask each other need the same one.
+	Password string
 	// Engine uses libchdb even where a `clickhouse` binary is on the PATH.
 	Engine bool
 }
@@ -148,7 +151,7 @@ func (o ClickHouseOptions) start(ctx context.Context, role string, program []str
 		DataDir: filepath.Join(o.DataDir, "store"), Run: run,
 		Host: loopback, Port: ports[0], HTTPPort: ports[1],
 		Memory: cmp.Or(o.MemoryLimit, defaultMemory), UserCache: cacheMemory,
-		User: writeUser, Password: rand.Text(),
+		User: writeUser, Password: cmp.Or(o.Password, rand.Text()),
 		ReadUser: readUser, ReadPassword: rand.Text(),
 	}
 	if err := files.write(); err != nil {

@@ -41,6 +41,7 @@ func Codes() []Code {
 		{279, "ALL_CONNECTION_TRIES_FAILED", problem.Retry, unreached},
 		{285, "TOO_FEW_LIVE_REPLICAS", problem.Retry, quorum},
 		{286, "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE", problem.Retry, quorum},
+		{289, "REPLICA_IS_NOT_IN_QUORUM", problem.Retry, quorum},
 		{319, "UNKNOWN_STATUS_OF_INSERT", problem.Retry, unreached},
 		{394, "QUERY_WAS_CANCELLED", problem.Retry, stopped},
 		{439, "CANNOT_SCHEDULE_TASK", problem.Retry, busy},

@@ -31,6 +31,9 @@ type Migration struct {
 	Statement string
 	// Checksum is the SHA-256 of the text in hexadecimal.
 	Checksum string
+
+	// statements are what is executed, in order.
+	statements []string
 }
 
 // fileName is a number of four digits and words: 0001_timeline.sql.
@@ -85,6 +88,7 @@ func read(files fs.FS, name string) (Migration, error) {
 	sum := sha256.Sum256(text)
 	return Migration{
 		Number: uint32(number), Name: name, Statement: statement, Checksum: hex.EncodeToString(sum[:]),
+		statements: []string{statement},
 	}, nil
 }
 
@@ -98,7 +102,14 @@ func Migrate(ctx context.Context, conn Conn, files fs.FS, progress func(Migratio
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.Exec(ctx, createRecord); err != nil {
+	return migrate(ctx, conn, list, createRecord("", "MergeTree"), progress)
+}
+
+func migrate(ctx context.Context, conn Conn, list []Migration, record string, progress func(Migration)) ([]Migration, error) {
+	if err := sameForm(ctx, conn, strings.Contains(record, "Replicated")); err != nil {
+		return nil, err
+	}
+	if err := conn.Exec(ctx, record); err != nil {
 		return nil, fmt.Errorf("create schema_migrations: %w", err)
 	}
 	pending, err := pending(ctx, conn, list)
@@ -143,21 +154,25 @@ func Migrated(ctx context.Context, conn Conn, files fs.FS) error {
 
 // createRecord makes the table that remembers. Two processes may record one
 // migration twice; the rows then agree, and readers group them.
-const createRecord = `CREATE TABLE IF NOT EXISTS schema_migrations
+func createRecord(where, engine string) string {
+	return `CREATE TABLE IF NOT EXISTS schema_migrations` + where + `
 (
     number     UInt32,
     name       String,
     checksum   String,
     applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
 )
-ENGINE = MergeTree
+ENGINE = ` + engine + `
 ORDER BY number`
+}
 
 func apply(ctx context.Context, conn Conn, m Migration) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	if err := conn.Exec(ctx, m.Statement); err != nil {
-		return err
+	for _, statement := range m.statements {
+		if err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
 	}
 	err := conn.Exec(ctx, "INSERT INTO schema_migrations (number, name, checksum) VALUES (?, ?, ?)", m.Number, m.Name, m.Checksum)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"regexp"
 	"strings"
@@ -44,10 +45,16 @@ type Config struct {
 	User, Password string
 	// TLS secures the connections; by default they are not.
 	TLS tlsdial.Config
+	// Cluster is the name, in the servers' configuration, of the cluster that
+	// the tables are spread over; empty for one server.
+	Cluster string
 }
 
 // databaseName is what a database may be called without quoting.
 var databaseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// clusterName is what a cluster may be called between quotes.
+var clusterName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
 // Validate says everything that is wrong with the configuration.
 func (c Config) Validate() error {
@@ -62,6 +69,9 @@ func (c Config) Validate() error {
 	}
 	if !databaseName.MatchString(c.Database) {
 		problems = append(problems, fmt.Errorf("clickhouse database %q is not a plain name", c.Database))
+	}
+	if c.Cluster != "" && !clusterName.MatchString(c.Cluster) {
+		problems = append(problems, fmt.Errorf("clickhouse cluster %q is not a plain name", c.Cluster))
 	}
 	if err := c.TLS.Validate(); err != nil {
 		problems = append(problems, fmt.Errorf("clickhouse TLS: %w", err))
@@ -109,7 +119,7 @@ func CreateDatabase(ctx context.Context, c Config) error {
 	}
 	// Atomic is named because an engine's own default may be another, and a
 	// dropped table must not take its name with it.
-	err = conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+name+" ENGINE = Atomic")
+	err = conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+name+onCluster(c.Cluster)+" ENGINE = Atomic")
 	if err != nil {
 		err = fmt.Errorf("create database %s: %w", name, err)
 	}
@@ -150,6 +160,7 @@ func (c Config) options(access Access) *clickhouse.Options {
 		o.MaxOpenConns, o.MaxIdleConns = 16, 16
 		// Replicas hold the same rows: spread the pages over them.
 		o.ConnOpenStrategy = clickhouse.ConnOpenRoundRobin
+		o.Settings = clusterReads()
 	default:
 		// One insert a table at a time, three tables, and verification beside it.
 		o.MaxOpenConns, o.MaxIdleConns = 8, 4
@@ -164,6 +175,8 @@ func (c Config) options(access Access) *clickhouse.Options {
 			// The default, said aloud: tokens mean nothing without it.
 			"insert_deduplicate": 1,
 		}
+		maps.Copy(o.Settings, clusterReads())
+		maps.Copy(o.Settings, clusterWrites())
 	}
 	return o
 }

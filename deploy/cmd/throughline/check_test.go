@@ -9,7 +9,7 @@ import (
 
 func TestCheckSaysWhatIsThereAndWhatIsMissing(t *testing.T) {
 	db := schematest.ClickHouse(t)
-	t.Setenv("KAFKA_BROKERS", strings.Join(schematest.Kafka(t), ","))
+	t.Setenv("KAFKA_BROKERS", strings.Join(schematest.Kfake(t), ","))
 	t.Setenv("THROUGHLINE_PREFIX", strings.TrimSuffix(schematest.Prefix(t), "."))
 	t.Setenv("THROUGHLINE_REPLICATION", "1")
 	t.Setenv("THROUGHLINE_PARTITIONS", "2")
