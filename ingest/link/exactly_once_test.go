@@ -77,7 +77,7 @@ func load(t *testing.T, w *world, n int) map[string]int {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
 	for c := range customers {
-		w.put(customer(c), fmt.Sprintf("x%d", c))
+		w.Put(customer(c), fmt.Sprintf("x%d", c))
 	}
 	want := map[string]int{}
 	var subs []event.Submission
@@ -103,16 +103,16 @@ func load(t *testing.T, w *world, n int) map[string]int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		records[i] = &stream.Record{Topic: w.kafka.Topic(topic.Submissions), Key: key, Value: value}
+		records[i] = &stream.Record{Topic: w.Kafka.Topic(topic.Submissions), Key: key, Value: value}
 	}
-	if _, err := w.producer.Produce(t.Context(), records...); err != nil {
+	if _, err := w.Producer.Produce(t.Context(), records...); err != nil {
 		t.Fatal(err)
 	}
 	return want
 }
 
 func counted(w *world) map[string]int {
-	w.t.Helper()
+	w.T.Helper()
 	got := map[string]int{}
 	for _, e := range w.events() {
 		got[e.ObjectID+"/"+e.ID]++
@@ -124,20 +124,20 @@ func counted(w *world) map[string]int {
 func TestSubmissionsBecomeTheSameEventsHoweverOftenTheyAreSent(t *testing.T) {
 	t.Parallel()
 	onEachBroker(t, func(w *world) {
-		t := w.t
+		t := w.T
 		w.cfg.MaxBatch = 100
 		w.start()
 		want := load(t, w, 500)
-		w.settle()
+		w.Settle()
 		if diff := cmp.Diff(want, counted(w)); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 		load(t, w, 500)
-		w.settle()
+		w.Settle()
 		if diff := cmp.Diff(want, counted(w)); diff != "" {
 			t.Errorf("events after everything was sent again (-want +got):\n%s", diff)
 		}
-		if dead := w.read(topic.DeadLetters); len(dead) > 0 {
+		if dead := w.Read(topic.DeadLetters); len(dead) > 0 {
 			t.Errorf("got %d dead letters, want none", len(dead))
 		}
 	})
@@ -151,7 +151,7 @@ func TestALinkerThatIsKilledLosesAndDoublesNothing(t *testing.T) {
 	want := load(t, w, 6000)
 	w.killAndRestart(child{}, 2)
 	w.start()
-	w.settle()
+	w.Settle()
 	if diff := cmp.Diff(want, counted(w)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
@@ -186,7 +186,7 @@ func TestALinkerThatIsKilledWithItsBrokerLosesAndDoublesNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = broker.Close() })
 	w.start()
-	w.settle()
+	w.Settle()
 	if diff := cmp.Diff(want, counted(w)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
@@ -194,58 +194,58 @@ func TestALinkerThatIsKilledWithItsBrokerLosesAndDoublesNothing(t *testing.T) {
 
 // killAndRestart runs linkers in processes of their own and kills each soon after it began to write.
 func (w *world) killAndRestart(c child, kills int) {
-	w.t.Helper()
+	w.T.Helper()
 	w.cfg.MaxBatch = 50
-	c.Kafka, c.Link, c.Dir = w.kafka, w.cfg, w.dir
+	c.Kafka, c.Link, c.Dir = w.Kafka, w.cfg, w.dir
 	config, err := json.Marshal(c)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	early, before := 0, map[int32]int64{0: 0, 1: 0, 2: 0}
 	for i := range kills {
-		cmd := exec.CommandContext(w.t.Context(), os.Args[0])
+		cmd := exec.CommandContext(w.T.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), childEnv+"="+string(config))
 		cmd.Stderr = os.Stderr
 		if err := cmd.Start(); err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		before = w.waitForMore(before)
 		<-time.After(time.Duration(rand.IntN(100)) * time.Millisecond)
 		if err := cmd.Process.Kill(); err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		_ = cmd.Wait() // it was killed, as it should be
-		if w.answered() {
+		if w.Answered() {
 			break
 		}
 		early++
 		if i%2 == 1 {
 			if err := os.RemoveAll(w.dir); err != nil {
-				w.t.Fatal(err)
+				w.T.Fatal(err)
 			}
 		}
 	}
 	// What is left needs no kill to meet a transaction.
 	w.cfg.MaxBatch = 1000
 	if early == 0 {
-		w.t.Error("every kill came after the work was done: this test proves nothing")
+		w.T.Error("every kill came after the work was done: this test proves nothing")
 	}
 }
 
 // waitForMore waits until something was written to events, and gives the ends of its partitions.
 func (w *world) waitForMore(before map[int32]int64) map[int32]int64 {
-	w.t.Helper()
+	w.T.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		// The broker may be starting.
-		now, err := w.watch.EndOffsets(w.t.Context(), topic.Events)
-		if err == nil && (!cmp.Equal(before, now) || w.answered()) {
+		now, err := w.Watch.EndOffsets(w.T.Context(), topic.Events)
+		if err == nil && (!cmp.Equal(before, now) || w.Answered()) {
 			return now
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("the linker wrote nothing within two minutes: %v", err)
+			w.T.Fatalf("the linker wrote nothing within two minutes: %v", err)
 		}
 		<-tick.C
 	}
@@ -256,7 +256,7 @@ func (w *world) waitForMore(before map[int32]int64) map[int32]int64 {
 func TestTwoLinkersShareThePartitionsAndTakeThemOver(t *testing.T) {
 	t.Parallel()
 	onEachBroker(t, func(w *world) {
-		t := w.t
+		t := w.T
 		w.cfg.MaxBatch = 20
 		stop := w.start()
 		want := load(t, w, 1000)
@@ -264,10 +264,10 @@ func TestTwoLinkersShareThePartitionsAndTakeThemOver(t *testing.T) {
 		second.dir, second.cfg.Instance = t.TempDir(), "link-1"
 		second.start()
 		load(t, w, 1000)
-		w.settle()
+		w.Settle()
 		stop()
 		load(t, w, 1000)
-		w.settle()
+		w.Settle()
 		if diff := cmp.Diff(want, counted(w)); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}

@@ -23,12 +23,12 @@ import (
 func TestASubmissionBecomesAnEventWithItsLinks(t *testing.T) {
 	t.Parallel()
 	onEachBroker(t, func(w *world) {
-		t := w.t
-		w.put(object.Ref{Type: object.Company, ID: "o1"}, "")
-		w.put(object.Ref{Type: object.Account, ID: "a1"}, "77", object.Relation{Type: object.Company, ID: "o1"})
-		w.put(object.Ref{Type: object.User, ID: "u1"}, "")
-		key := w.put(customer(1), "195959", object.Relation{
-			Type: object.Account, ExternalToken: w.master.ExternalToken("acme", object.Account, "77"),
+		t := w.T
+		w.Put(object.Ref{Type: object.Company, ID: "o1"}, "")
+		w.Put(object.Ref{Type: object.Account, ID: "a1"}, "77", object.Relation{Type: object.Company, ID: "o1"})
+		w.Put(object.Ref{Type: object.User, ID: "u1"}, "")
+		key := w.Put(customer(1), "195959", object.Relation{
+			Type: object.Account, ExternalToken: w.Master.ExternalToken("acme", object.Account, "77"),
 		})
 		s := about(customer(1), "e1")
 		s.ExternalID, s.Description, s.Icon, s.Source = "195959", "<b>Viewed</b>", "📖", "web"
@@ -36,7 +36,7 @@ func TestASubmissionBecomesAnEventWithItsLinks(t *testing.T) {
 		s.Related = []object.Lookup{{Type: object.User, ID: "u1"}, {Type: object.User, ExternalID: "nobody"}}
 		w.submit(s)
 		w.start()
-		w.settle()
+		w.Settle()
 		want := &event.Event{
 			Version: 1, ID: "e1", Workspace: "acme", Type: object.Customer, ObjectID: "c1", Name: "Viewed", Source: "web",
 			OccurredAt: s.OccurredAt, ReceivedAt: s.ReceivedAt, KeyID: key.ID,
@@ -58,14 +58,14 @@ func TestASubmissionBecomesAnEventWithItsLinks(t *testing.T) {
 		if diff := cmp.Diff(wantPersonal, w.open(got[0], key)); diff != "" {
 			t.Errorf("personal part (-want +got):\n%s", diff)
 		}
-		record := w.read(topic.Events)[0]
+		record := w.Read(topic.Events)[0]
 		for _, secret := range []string{"195959", "<b>", "📖", "nobody"} {
 			if strings.Contains(string(record.Value), secret) {
 				t.Errorf("the record shows %q", secret)
 			}
 		}
 		origin, err := stream.Origin(record)
-		if err != nil || origin.Topic != w.kafka.Topic(topic.Submissions) || origin.Partition != record.Partition {
+		if err != nil || origin.Topic != w.Kafka.Topic(topic.Submissions) || origin.Partition != record.Partition {
 			t.Errorf("origin: got %+v, %v", origin, err)
 		}
 		if kind, _ := stream.HeaderValue(record, topic.HeaderType); kind != topic.TypeEvent {
@@ -77,28 +77,28 @@ func TestASubmissionBecomesAnEventWithItsLinks(t *testing.T) {
 func TestRepeatsAreDroppedInABatchAndAcrossRestartsAndWithoutTheLocalStore(t *testing.T) {
 	t.Parallel()
 	onEachBroker(t, func(w *world) {
-		t := w.t
-		w.put(customer(1), "")
-		w.put(customer(2), "")
+		t := w.T
+		w.Put(customer(1), "")
+		w.Put(customer(2), "")
 		other := about(customer(1), "e1")
 		other.Name = "Something else"
 		// In a batch: the same twice, other content, and the same id of another object, which is another event.
 		w.submit(about(customer(1), "e1"), about(customer(1), "e1"), other, about(customer(2), "e1"))
 		stop := w.start()
-		w.settle()
+		w.Settle()
 		w.submit(about(customer(1), "e1"))
-		w.settle()
+		w.Settle()
 		stop()
 		w.submit(about(customer(1), "e1"))
 		stop = w.start()
-		w.settle()
+		w.Settle()
 		stop()
 		if err := os.RemoveAll(w.dir); err != nil {
 			t.Fatal(err)
 		}
 		w.submit(about(customer(1), "e1"), other)
 		w.start()
-		w.settle()
+		w.Settle()
 		var got []string
 		for _, e := range w.events() {
 			got = append(got, e.ObjectID+" "+e.ID+" "+e.Name)
@@ -127,15 +127,15 @@ func TestRepeatsAreDroppedInABatchAndAcrossRestartsAndWithoutTheLocalStore(t *te
 func TestOtherProducersMayAppendAnywhere(t *testing.T) {
 	t.Parallel()
 	onEachBroker(t, func(w *world) {
-		t := w.t
-		key := w.put(object.Ref{Type: object.User, ID: "u1"}, "u-7")
+		t := w.T
+		key := w.Put(object.Ref{Type: object.User, ID: "u1"}, "u-7")
 		w.start()
 		value := `{"workspace":"acme","objectType":"agent","externalId":"u-7","name":"Shift began","occurredAt":1772366400123,"payload":{ "shift" : "late" }}`
 		// Ten keys reach every partition: all but one of these are forwarded.
 		for i := range 10 {
-			w.produce(topic.Submissions, fmt.Appendf(nil, "k%d", i), []byte(value))
+			w.Produce(topic.Submissions, fmt.Appendf(nil, "k%d", i), []byte(value))
 		}
-		w.settle()
+		w.Settle()
 		events := w.events()
 		if len(events) != 10 {
 			t.Fatalf("got %d events, want 10; rejected: %v", len(events), w.rejections())
@@ -162,9 +162,9 @@ func TestOtherProducersMayAppendAnywhere(t *testing.T) {
 func TestRefusalsSayWhy(t *testing.T) {
 	t.Parallel()
 	onEachBroker(t, func(w *world) {
-		t := w.t
-		w.put(customer(1), "x1")
-		w.put(customer(2), "x2")
+		t := w.T
+		w.Put(customer(1), "x1")
+		w.Put(customer(2), "x2")
 		w.start()
 		for key, value := range map[string]string{
 			"nobody":   `{"workspace":"acme","objectType":"CUSTOMER","externalId":"x9","id":"nobody","name":"n"}`,
@@ -174,9 +174,9 @@ func TestRefusalsSayWhy(t *testing.T) {
 			"dead":     `{"workspace":"acme"`,
 			"nameless": `{"objectType":"CUSTOMER","objectId":"c1","name":"n"}`,
 		} {
-			w.produce(topic.Submissions, []byte(key), []byte(value))
+			w.Produce(topic.Submissions, []byte(key), []byte(value))
 		}
-		w.settle()
+		w.Settle()
 		if events := w.events(); len(events) != 0 {
 			t.Errorf("got %d events, want none", len(events))
 		}
@@ -198,7 +198,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 			t.Errorf("rejections (-want +got):\n%s", diff)
 		}
 		dead := map[string]string{}
-		for _, r := range w.read(topic.DeadLetters) {
+		for _, r := range w.Read(topic.DeadLetters) {
 			d, err := event.ParseDeadLetter(r.Value)
 			if err != nil {
 				t.Fatal(err)
@@ -218,14 +218,14 @@ func TestRefusalsSayWhy(t *testing.T) {
 func TestWhatTheEdgeResolvedIsLinkedThoughItsObjectIsGone(t *testing.T) {
 	t.Parallel()
 	onEachBroker(t, func(w *world) {
-		t := w.t
-		gone := w.put(customer(1), "")
-		erased := w.put(customer(2), "")
-		w.produce(topic.Objects, topic.Key("acme", "CUSTOMER", "c1"), nil)
-		w.produce(topic.SubjectKeys, topic.Key("acme", "CUSTOMER", "c2", erased.ID), nil)
+		t := w.T
+		gone := w.Put(customer(1), "")
+		erased := w.Put(customer(2), "")
+		w.Produce(topic.Objects, topic.Key("acme", "CUSTOMER", "c1"), nil)
+		w.Produce(topic.SubjectKeys, topic.Key("acme", "CUSTOMER", "c2", erased.ID), nil)
 		w.submit(about(customer(1), "gone"), about(customer(2), "erased"))
 		w.start()
-		w.settle()
+		w.Settle()
 		events := map[string]*event.Event{}
 		for _, e := range w.events() {
 			events[e.ID] = e
@@ -245,16 +245,16 @@ func TestWhatTheEdgeResolvedIsLinkedThoughItsObjectIsGone(t *testing.T) {
 func TestAnObjectWriteIsSeenByTheEventAfterIt(t *testing.T) {
 	t.Parallel()
 	onEachBroker(t, func(w *world) {
-		t := w.t
+		t := w.T
 		w.start()
 		var relations []object.Relation
 		for i := range 20 {
-			w.put(object.Ref{Type: object.Account, ID: fmt.Sprintf("a%d", i)}, "")
+			w.Put(object.Ref{Type: object.Account, ID: fmt.Sprintf("a%d", i)}, "")
 			relations = append(relations, object.Relation{Type: object.Account, ID: fmt.Sprintf("a%d", i)})
-			w.put(customer(1), "", relations...)
+			w.Put(customer(1), "", relations...)
 			w.submit(about(customer(1), fmt.Sprintf("e%d", i)))
 		}
-		w.settle()
+		w.Settle()
 		events := w.events()
 		if len(events) != 20 {
 			t.Fatalf("got %d events, want 20", len(events))
@@ -273,7 +273,7 @@ func TestTheOrderOfAnObjectsEventsIsKept(t *testing.T) {
 	w := newWorld(t, kfake(t), true)
 	w.cfg.MaxBatch = 7
 	for c := range 3 {
-		w.put(customer(c), "")
+		w.Put(customer(c), "")
 	}
 	var subs []event.Submission
 	for i := range 100 {
@@ -281,7 +281,7 @@ func TestTheOrderOfAnObjectsEventsIsKept(t *testing.T) {
 	}
 	w.submit(subs...)
 	w.start()
-	w.settle()
+	w.Settle()
 	last := map[string]string{}
 	events := w.events()
 	for _, e := range events {

@@ -4,38 +4,28 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline/throughline/ingest/link"
+	"github.com/throughline/throughline/ingest/logtest"
 	"github.com/throughline/throughline/ingest/registry"
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/schematest"
-	"github.com/throughline/throughline/schema/schematest/golden"
 	"github.com/throughline/throughline/schema/seal"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/topic"
 )
 
-const partitions = 3
-
-// world is a log with the topics of events and objects, a producer, and the linkers that a test starts.
+// world is a log, and the linkers that a test starts.
 type world struct {
-	t        *testing.T
-	kafka    stream.Config
-	master   *seal.Master
-	producer *stream.Producer
-	watch    *stream.OffsetWatch
+	*logtest.Log
+
 	// dir holds the local stores of the linker.
 	dir string
 	cfg link.Config
@@ -56,68 +46,17 @@ func onEachBroker(t *testing.T, test func(w *world)) {
 
 func newWorld(t *testing.T, brokers []string, embedded bool) *world {
 	t.Helper()
-	w := &world{
-		t: t, dir: t.TempDir(), cfg: link.DefaultConfig(),
-		kafka: stream.Config{
-			Brokers: brokers, ClientID: "test", Prefix: strings.TrimSuffix(schematest.Prefix(t), "."), Embedded: embedded,
-		},
+	return &world{
+		Log: logtest.New(t, brokers, embedded, link.Group, topic.Submissions), dir: t.TempDir(), cfg: link.DefaultConfig(),
 	}
-	var err error
-	if w.master, err = seal.ParseMaster(golden.MasterKey); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.EnsureTopics(t.Context(), w.kafka, w.deps(), topic.Layout(partitions), 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.CommitInitialOffsets(t.Context(), w.kafka, w.deps(), link.Group, []topic.Name{topic.Submissions}); err != nil {
-		t.Fatal(err)
-	}
-	if w.producer, err = stream.NewProducer(w.kafka, stream.ProducerConfig{}, w.deps()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.producer.Close(context.WithoutCancel(t.Context())) })
-	if w.watch, err = stream.NewOffsetWatch(w.kafka, w.deps()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.watch.Close)
-	return w
-}
-
-func (w *world) deps() stream.Deps { return stream.Deps{Log: logTo(w.t.Name())} }
-
-func logTo(name string) *slog.Logger {
-	to := io.Discard
-	if testing.Verbose() && os.Getenv("LINK_TEST_LOG") != "" {
-		to = os.Stderr
-	}
-	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug})).With("test", name)
 }
 
 // start runs a registry and a linker until stop is called or the test ends.
 func (w *world) start() (stop func()) {
-	w.t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
-	result := make(chan error, 1)
-	go func() { result <- runLinker(ctx, w.kafka, w.master, w.cfg, w.dir, logTo(w.t.Name())) }()
-	stopped := false
-	stop = func() {
-		w.t.Helper()
-		cancel()
-		if stopped {
-			return
-		}
-		stopped = true
-		select {
-		case err := <-result:
-			if err != nil {
-				w.t.Errorf("linker: %v", err)
-			}
-		case <-time.After(30 * time.Second):
-			w.t.Error("linker did not stop within 30 s")
-		}
-	}
-	w.t.Cleanup(stop)
-	return stop
+	w.T.Helper()
+	return w.Start(func(ctx context.Context) error {
+		return runLinker(ctx, w.Kafka, w.Master, w.cfg, w.dir, logtest.Logger(w.T.Name()))
+	})
 }
 
 // runLinker is what the program does for link: a registry beside it, which ends after it.
@@ -147,147 +86,34 @@ func runLinker(ctx context.Context, kafka stream.Config, master *seal.Master, cf
 	return err
 }
 
-// put writes an object as the edge does: its data key first.
-func (w *world) put(ref object.Ref, externalID string, relations ...object.Relation) *seal.KeyRecord {
-	w.t.Helper()
-	keyRecord, key, err := w.master.NewKey("acme", ref, time.Now())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.produce(topic.SubjectKeys, topic.Key("acme", string(ref.Type), ref.ID, keyRecord.ID), w.encode(keyRecord))
-	rec := &object.Record{
-		Version: object.RecordVersion, Workspace: "acme", Type: ref.Type, ID: ref.ID, Relations: relations, UpdatedAt: time.Now().UTC(),
-		KeyID: keyRecord.ID,
-	}
-	if externalID != "" {
-		rec.ExternalToken = w.master.ExternalToken("acme", ref.Type, externalID)
-	}
-	rec.Sealed = key.Seal(w.encode(object.Personal{ExternalID: externalID}), rec.AdditionalData())
-	w.produce(topic.Objects, topic.Key("acme", string(ref.Type), ref.ID), w.encode(rec))
-	return keyRecord
-}
-
-func (w *world) encode(v any) []byte {
-	w.t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return b
-}
-
-func (w *world) produce(name topic.Name, key, value []byte) {
-	w.t.Helper()
-	if _, err := w.producer.Produce(w.t.Context(), &stream.Record{Topic: w.kafka.Topic(name), Key: key, Value: value}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 // submit appends submissions as the edge does for a primary object that it has resolved.
 func (w *world) submit(subs ...event.Submission) {
-	w.t.Helper()
+	w.T.Helper()
 	records := make([]*stream.Record, len(subs))
 	for i, s := range subs {
 		value, err := s.Encode()
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		records[i] = &stream.Record{
-			Topic: w.kafka.Topic(topic.Submissions), Key: topic.Key(s.Workspace, string(s.Type), s.ObjectID), Value: value,
+			Topic: w.Kafka.Topic(topic.Submissions), Key: topic.Key(s.Workspace, string(s.Type), s.ObjectID), Value: value,
 		}
 	}
-	if _, err := w.producer.Produce(w.t.Context(), records...); err != nil {
-		w.t.Fatal(err)
+	if _, err := w.Producer.Produce(w.T.Context(), records...); err != nil {
+		w.T.Fatal(err)
 	}
-}
-
-// settle waits until every submission is answered, forwarded ones too.
-func (w *world) settle() {
-	w.t.Helper()
-	// A transaction takes a loaded broker half a second, and a killed member is missed for ten.
-	deadline := time.Now().Add(3 * time.Minute)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !w.answered() {
-		if time.Now().After(deadline) {
-			w.t.Fatal("submissions are not answered within three minutes")
-		}
-		<-tick.C
-	}
-}
-
-// answered says whether every submission is. A broker that is away or starting gives no answer.
-func (w *world) answered() bool {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
-	defer cancel()
-	// The order of the two matters: what was there at the time of the second look was answered at the first.
-	done, err := w.watch.Committed(ctx, link.Group, topic.Submissions)
-	if err != nil {
-		return false
-	}
-	ends, err := w.watch.EndOffsets(ctx, topic.Submissions)
-	return err == nil && cmp.Equal(done, ends)
-}
-
-// read gives all committed records of a topic, partition by partition.
-func (w *world) read(name topic.Name) []*stream.Record {
-	w.t.Helper()
-	ends, err := w.watch.EndOffsets(w.t.Context(), name)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	from := map[int32]kgo.Offset{}
-	for p := range ends {
-		from[p] = kgo.NewOffset().AtStart()
-	}
-	client, err := stream.Open(w.kafka, logTo(w.t.Name()), nil,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.kafka.Topic(name): from}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
-	defer cancel()
-	records := make(map[int32][]*stream.Record)
-	for p, end := range ends {
-		if end == 0 {
-			delete(ends, p)
-		}
-	}
-	for len(ends) > 0 {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			w.t.Fatalf("read %s: %v", name, err)
-		}
-		for it := fetches.RecordIter(); !it.Done(); {
-			r := it.Next()
-			if !stream.IsControl(r) {
-				records[r.Partition] = append(records[r.Partition], r)
-			}
-			if end, ok := ends[r.Partition]; ok && r.Offset+1 >= end {
-				delete(ends, r.Partition)
-			}
-		}
-	}
-	var all []*stream.Record
-	for p := range int32(partitions) {
-		all = append(all, records[p]...)
-	}
-	return all
 }
 
 func (w *world) events() []*event.Event {
-	w.t.Helper()
+	w.T.Helper()
 	var events []*event.Event
-	for _, r := range w.read(topic.Events) {
+	for _, r := range w.Read(topic.Events) {
 		e, err := event.ParseEvent(r.Value)
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
-		if home := stream.PartitionOf(r.Key, partitions); home != r.Partition {
-			w.t.Errorf("event %s is in partition %d, its object's is %d", e.ID, r.Partition, home)
+		if home := stream.PartitionOf(r.Key, logtest.Partitions); home != r.Partition {
+			w.T.Errorf("event %s is in partition %d, its object's is %d", e.ID, r.Partition, home)
 		}
 		events = append(events, e)
 	}
@@ -295,12 +121,12 @@ func (w *world) events() []*event.Event {
 }
 
 func (w *world) rejections() []*event.Rejection {
-	w.t.Helper()
+	w.T.Helper()
 	var rejections []*event.Rejection
-	for _, r := range w.read(topic.Rejections) {
+	for _, r := range w.Read(topic.Rejections) {
 		rej, err := event.ParseRejection(r.Value)
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		rejections = append(rejections, rej)
 	}
@@ -309,18 +135,18 @@ func (w *world) rejections() []*event.Rejection {
 
 // open gives the personal part of an event.
 func (w *world) open(e *event.Event, keyRecord *seal.KeyRecord) event.Personal {
-	w.t.Helper()
-	key, err := w.master.Unwrap(keyRecord)
+	w.T.Helper()
+	key, err := w.Master.Unwrap(keyRecord)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	plain, err := key.Open(e.Sealed, e.AdditionalData())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	var p event.Personal
 	if err := json.Unmarshal(plain, &p); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return p
 }
