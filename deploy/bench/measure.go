@@ -19,6 +19,8 @@ type Figures struct {
 	AllocBytes float64       `json:"allocBytesPerEvent"`
 	// Resident is the most memory that the server has had so far, in bytes.
 	Resident uint64 `json:"resident"`
+	// Database is the processor time of ClickHouse, an event, where it takes part.
+	Database time.Duration `json:"databasePerEvent,omitzero"`
 }
 
 // Pair is ours beside the limit, measured one after the other.

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/throughline/throughline/schema/topic"
 )
 
 // loadLimit bounds how long a view may take to come up: a thousand records a second would be a failure anyway.
@@ -70,13 +72,22 @@ func (r *registryBench) produce(ctx context.Context) error {
 
 // drain reads what the registry is going to read and throws it away: what loading it can cost at the least.
 func (r *registryBench) drain(ctx context.Context) error {
-	r.say("reading it with a bare consumer")
-	c, err := start(ctx, spec{Role: roleDrain, Brokers: r.kafka.Brokers, Prefix: r.kafka.Prefix, Dir: filepath.Join(r.dir, roleDrain)})
+	var err error
+	r.report.Limit, err = r.bench.drain(ctx, topic.Objects, topic.SubjectKeys)
+	return err
+}
+
+// drain reads topics with a consumer that does nothing else, in a process of its own.
+func (b *bench) drain(ctx context.Context, topics ...topic.Name) (t Transfer, err error) {
+	b.say("reading it with a bare consumer")
+	c, err := start(ctx, spec{
+		Role: roleDrain, Brokers: b.kafka.Brokers, Prefix: b.kafka.Prefix, Dir: filepath.Join(b.dir, roleDrain), Topics: topics,
+	})
 	if err != nil {
-		return err
+		return t, err
 	}
-	err = c.ask(ctx, http.MethodPost, "/drain", &r.report.Limit)
-	return errors.Join(err, c.stop())
+	err = c.ask(ctx, http.MethodPost, "/drain", &t)
+	return t, errors.Join(err, c.stop())
 }
 
 // open starts the process of the registry and waits until it is up to date.
@@ -97,12 +108,17 @@ func (r *registryBench) launch(ctx context.Context) (err error) {
 
 // ready waits until the registry is up to date.
 func (r *registryBench) ready(ctx context.Context, began time.Time) (Start, error) {
+	return r.awaitReady(ctx, r.server, began, 2*r.cfg.Objects)
+}
+
+// awaitReady waits until a server is ready that loads so many records.
+func (b *bench) awaitReady(ctx context.Context, c *child, began time.Time, records int) (Start, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	limit := time.After(loadLimit)
 	said := began
 	for {
-		state, err := r.state(ctx)
+		state, err := c.state(ctx)
 		if err != nil {
 			return Start{}, err
 		}
@@ -111,21 +127,22 @@ func (r *registryBench) ready(ctx context.Context, began time.Time) (Start, erro
 		}
 		if time.Since(said) > 5*time.Second {
 			said = time.Now()
-			r.say("  %d of %d records, %d MiB resident", state.Records, 2*r.cfg.Objects, state.Resident>>20)
+			b.say("  %d of %d records, %d MiB resident", state.Records, records, state.Resident>>20)
 		}
 		select {
 		case <-tick.C:
 		case <-limit:
-			return Start{}, fmt.Errorf("the registry was not up to date after %s", loadLimit)
+			return Start{}, fmt.Errorf("server %s was not ready after %s", c.role, loadLimit)
 		case <-ctx.Done():
 			return Start{}, ctx.Err()
 		}
 	}
 }
 
-func (r *registryBench) state(ctx context.Context) (registryState, error) {
-	var s registryState
-	return s, r.server.ask(ctx, http.MethodGet, "/state", &s)
+// state asks a server that loads something how far it is.
+func (c *child) state(ctx context.Context) (serverState, error) {
+	var s serverState
+	return s, c.ask(ctx, http.MethodGet, "/state", &s)
 }
 
 func (r *registryBench) load(ctx context.Context) error {
@@ -177,14 +194,14 @@ func (r *registryBench) barriers(ctx context.Context) error {
 			r.say("reading exactly: %d readers, %d objects written a second", readers, rate)
 			row := BarrierRow{Readers: readers, Rate: rate}
 			err := whileWriting(ctx, r.kafka, r.cfg.Objects, rate, r.log, func(ctx context.Context) error {
-				before, err := r.state(ctx)
+				before, err := r.server.state(ctx)
 				if err != nil {
 					return err
 				}
 				if row.Reads, err = r.look(ctx, lookSpec{by: byExternalID, known: true, workers: readers, exact: true}); err != nil {
 					return err
 				}
-				after, err := r.state(ctx)
+				after, err := r.server.state(ctx)
 				row.Asked = float64(after.EndRequests-before.EndRequests) / row.Reads.Took.Seconds()
 				row.Applied = float64(after.Records-before.Records) / row.Reads.Took.Seconds()
 				return err
@@ -195,7 +212,7 @@ func (r *registryBench) barriers(ctx context.Context) error {
 			r.report.Barriers = append(r.report.Barriers, row)
 		}
 	}
-	state, err := r.state(ctx)
+	state, err := r.server.state(ctx)
 	r.report.AfterReads = state
 	return err
 }

@@ -65,7 +65,7 @@ type RegistryReport struct {
 	Disk       int64          `json:"disk"`
 	Lookups    []LookupRow    `json:"lookups"`
 	Barriers   []BarrierRow   `json:"barriers"`
-	AfterReads registryState  `json:"afterReads"`
+	AfterReads serverState    `json:"afterReads"`
 	Restart    Start          `json:"restart"`
 	Killed     Start          `json:"killed"`
 }

@@ -24,7 +24,6 @@ import (
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/run"
 	"github.com/throughline/throughline/schema/stream"
-	"github.com/throughline/throughline/schema/topic"
 )
 
 // How objects are looked up.
@@ -33,10 +32,10 @@ const (
 	byExternalID = "externalId"
 )
 
-// registryState is what the process of a registry says of itself.
-type registryState struct {
+// serverState is what a server that loads something says of itself.
+type serverState struct {
 	Ready bool `json:"ready"`
-	// Records were fetched and applied, EndRequests were made for the ends of partitions, since the process started.
+	// Records are those that were loaded, EndRequests were made for the ends of partitions, since the process started.
 	Records     int64         `json:"records"`
 	EndRequests int64         `json:"endRequests"`
 	Resident    uint64        `json:"resident"`
@@ -86,27 +85,27 @@ func serveRegistry(ctx context.Context, s spec, log *slog.Logger, stdout io.Writ
 }
 
 func (s *registryServer) answerState(w http.ResponseWriter, r *http.Request) {
-	state := registryState{Ready: s.objects.Ready(r.Context()) == nil}
-	var err error
-	state.Records, err = counted(s.reg, "throughline_stream_view_records_total")
-	if err == nil {
-		state.EndRequests, err = counted(s.reg, "throughline_stream_view_end_requests_total")
-	}
-	if err == nil {
-		state.Resident, state.Peak, err = residentMemory()
-	}
-	if err == nil {
-		state.CPU, err = processorTime()
-	}
-	if err != nil {
+	state := serverState{Ready: s.objects.Ready(r.Context()) == nil}
+	var err, endsErr error
+	state.Records, err = measured(s.reg, "throughline_stream_view_records_total")
+	state.EndRequests, endsErr = measured(s.reg, "throughline_stream_view_end_requests_total")
+	answerState(w, state, errors.Join(err, endsErr))
+}
+
+// answerState adds what the process uses.
+func answerState(w http.ResponseWriter, state serverState, err error) {
+	var memoryErr, timeErr error
+	state.Resident, state.Peak, memoryErr = residentMemory()
+	state.CPU, timeErr = processorTime()
+	if err := errors.Join(err, memoryErr, timeErr); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	writeJSON(w, state)
 }
 
-// counted is the sum of a counter over its labels.
-func counted(reg prometheus.Gatherer, name string) (int64, error) {
+// measured is the sum of a counter or gauge over its labels.
+func measured(reg prometheus.Gatherer, name string) (int64, error) {
 	families, err := reg.Gather()
 	if err != nil {
 		return 0, fmt.Errorf("gather metrics: %w", err)
@@ -115,7 +114,7 @@ func counted(reg prometheus.Gatherer, name string) (int64, error) {
 	for _, f := range families {
 		if f.GetName() == name {
 			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}
@@ -191,7 +190,7 @@ func repeat(workers int, length time.Duration, one func(*rand.Rand) error) (Read
 	return Reads{Count: int64(len(l.latencies)), Took: l.took, P50: l.quantile(0.5), P99: l.quantile(0.99)}, errors.Join(errs...)
 }
 
-// serveDrain is a process that reads the registry's topics with the client library alone.
+// serveDrain is a process that reads topics with the client library alone.
 func serveDrain(ctx context.Context, s spec, log *slog.Logger, stdout io.Writer) error {
 	control := http.NewServeMux()
 	control.HandleFunc("POST /drain", func(w http.ResponseWriter, r *http.Request) {
@@ -209,10 +208,12 @@ func serveDrain(ctx context.Context, s spec, log *slog.Logger, stdout io.Writer)
 	return ended(run.Group{Log: log}.Run(ctx, services...))
 }
 
-// drain reads both topics to their ends as of now, by the library's defaults.
+// drainTime bounds how long a bare consumer reads: long enough for its rate, and shorter than a server has to answer in.
+const drainTime = 15 * time.Second
+
+// drain reads topics, to their ends as of now or for as long as that, by the library's defaults.
 func drain(ctx context.Context, s spec) (Transfer, error) {
-	kafka := stream.Config{Prefix: s.Prefix}
-	names := kafka.Topics(topic.Objects, topic.SubjectKeys)
+	names := stream.Config{Prefix: s.Prefix}.Topics(s.Topics...)
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.ConsumeTopics(names...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return Transfer{}, fmt.Errorf("open bare consumer: %w", err)
@@ -226,7 +227,7 @@ func drain(ctx context.Context, s spec) (Transfer, error) {
 	ends.Each(func(o kadm.ListedOffset) { want += o.Offset })
 	var done Transfer
 	start := time.Now()
-	for done.Records < want {
+	for done.Records < want && time.Since(start) < drainTime {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			return done, fmt.Errorf("read with a bare consumer: %w", err)

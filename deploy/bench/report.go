@@ -73,7 +73,7 @@ func (r *Report) write(out io.Writer) error {
 	if len(r.Closed) > 0 {
 		line(fmt.Sprintf("single POSTs, %d clients", r.Config.Clients), "edge", "bare handler", "ratio", "aim")
 		line(row("  events/s", "%.0f", r.Closed, perSecond, aimSingles, atLeast)...)
-		usage(line, r.Closed)
+		usage(line, "an event", r.Closed)
 		line("")
 		line(fmt.Sprintf("single POSTs, %d a second", r.Rate), "edge", "bare handler", "ratio", "aim")
 		line(row("  p50, ms", "%.2f", r.Open, func(f Figures) float64 { return milliseconds(f.P50) }, 0, nil)...)
@@ -83,7 +83,7 @@ func (r *Report) write(out io.Writer) error {
 	if len(r.Batches) > 0 {
 		line(fmt.Sprintf("batches of %d, %d clients", r.Config.Batch, r.Config.Senders), "edge", "client library", "ratio", "aim")
 		line(row("  events/s", "%.0f", r.Batches, perSecond, aimBatches, atLeast)...)
-		usage(line, r.Batches)
+		usage(line, "an event", r.Batches)
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -94,10 +94,10 @@ func (r *Report) write(out io.Writer) error {
 	return nil
 }
 
-func usage(line func(...string), pairs []Pair) {
-	line(row("  processor time an event, µs", "%.1f", pairs, func(f Figures) float64 { return 1000 * milliseconds(f.CPU) }, 0, nil)...)
-	line(row("  allocations an event", "%.1f", pairs, func(f Figures) float64 { return f.Mallocs }, 0, nil)...)
-	line(row("  bytes allocated an event", "%.0f", pairs, func(f Figures) float64 { return f.AllocBytes }, 0, nil)...)
+func usage(line func(...string), unit string, pairs []Pair) {
+	line(row("  processor time "+unit+", µs", "%.1f", pairs, func(f Figures) float64 { return 1000 * milliseconds(f.CPU) }, 0, nil)...)
+	line(row("  allocations "+unit, "%.1f", pairs, func(f Figures) float64 { return f.Mallocs }, 0, nil)...)
+	line(row("  bytes allocated "+unit, "%.0f", pairs, func(f Figures) float64 { return f.AllocBytes }, 0, nil)...)
 	line(row("  most memory so far, MiB", "%.0f", pairs, func(f Figures) float64 { return float64(f.Resident) / (1 << 20) }, 0, nil)...)
 }
 

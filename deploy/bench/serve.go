@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/throughline/throughline/schema/run"
+	"github.com/throughline/throughline/schema/store"
+	"github.com/throughline/throughline/schema/topic"
 )
 
 // The servers under test.
@@ -25,6 +27,11 @@ const (
 	// Of the measurement of a registry: the registry, and a bare consumer of its topics.
 	roleRegistry = "registry"
 	roleDrain    = "drain"
+	// A linker, to measure how it starts.
+	roleLink = "link"
+	// Of the measurement of the projector: it, and the client library that inserts the same rows.
+	roleProjector = "projector"
+	roleInsert    = "insert"
 )
 
 // spec is what a server under test is told.
@@ -36,6 +43,11 @@ type spec struct {
 	Linger  time.Duration `json:"linger"`
 	Link    bool          `json:"link"`
 	Log     string        `json:"log"`
+	// Topics are what a bare consumer reads.
+	Topics []topic.Name `json:"topics,omitempty"`
+	// Store is where rows go, or come from; Block is how many of them are inserted at a time.
+	Store store.Config `json:"store,omitzero"`
+	Block int          `json:"block,omitzero"`
 }
 
 // hello is what a server under test says when it listens.
@@ -83,8 +95,14 @@ func Serve(ctx context.Context, text string, stdin io.Reader, stdout io.Writer) 
 		return serveDirect(ctx, s, log, stdout)
 	case roleRegistry:
 		return serveRegistry(ctx, s, log, stdout)
+	case roleLink:
+		return serveLink(ctx, s, log, stdout)
 	case roleDrain:
 		return serveDrain(ctx, s, log, stdout)
+	case roleProjector:
+		return serveProjector(ctx, s, log, stdout)
+	case roleInsert:
+		return serveInsert(ctx, s, log, stdout)
 	default:
 		return fmt.Errorf("%q is no server to measure", s.Role)
 	}

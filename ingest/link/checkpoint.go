@@ -25,6 +25,9 @@ type checkpoint struct {
 	Rejections int64 `json:"rejections"`
 	// Entries counts the window's entries.
 	Entries int `json:"entries"`
+	// Forgot is the latest time of receipt, in epoch milliseconds, of what was dropped for the number of entries; 0 where
+	// all of the last day is there.
+	Forgot int64 `json:"forgot,omitempty"`
 }
 
 func (c *checkpoint) put(b *pebble.Batch, p int32) error {

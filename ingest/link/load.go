@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/throughline/throughline/ingest/local"
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/stream"
@@ -19,14 +20,16 @@ const (
 	loadBatch = 10_000
 	// catchUp is how many records a checkpoint may be behind before it is worth asking where the window begins.
 	catchUp = 100_000
-	// tail is how many records of a log's end are looked at first for its last event.
-	tail = 64
+	// tail is how many records of a log's end are looked at first for its last event, and for how many of its offsets are
+	// events.
+	tail = 4096
 	// tailOfRejections is how many rejections are read where there is no checkpoint: more than one transaction writes.
 	tailOfRejections = 20_000
 )
 
 // Load implements stream.Handler. The window is what the partition's events of the last day say. The store has them up to
-// its checkpoint, so only what is newer is read; without a checkpoint, or with one of another log, a day is read.
+// its checkpoint, so only what is newer is read; without a checkpoint, or with one of another log, a day is read, or as
+// many events as the window may hold, if those are fewer.
 //
 // Load moves no offset of the checkpoint forward. That would part the entries from the answered inputs that the reader
 // notes on the way, which are known to be complete only when the next transaction commits.
@@ -39,26 +42,35 @@ func (h *handler) Load(ctx context.Context, p int32, out *stream.OutputReader) e
 	if err != nil {
 		return err
 	}
-	if !h.fits(c, out) {
-		c, err = h.begin(ctx, p, out)
-		if err != nil {
+	whole := h.fits(c, out)
+	_, end := out.Bounds(topic.Events)
+	first := windowStart{offset: c.Events}
+	if !whole || end-c.Events > catchUp {
+		if first, err = h.windowStart(ctx, out, h.window.maxEntries); err != nil {
+			return err
+		}
+	}
+	if !whole {
+		if c, err = h.begin(ctx, p, out, first.offset); err != nil {
 			return err
 		}
 	}
 	h.window.own(p, c)
-	out.Answered(c.Input)
-	from := c.Events
-	if _, end := out.Bounds(topic.Events); end-from > catchUp {
-		dayAgo, err := h.windowStart(ctx, out)
-		if err != nil {
-			return err
-		}
-		from = max(from, dayAgo)
+	if !whole {
+		h.window.parts[p].fresh = local.NewFresh(end - first.offset)
 	}
+	out.Answered(c.Input)
+	from := max(c.Events, first.offset)
+	// What lies before the first event that is read is forgotten for the number of entries, if not for its age.
+	first.crowded = first.crowded && from == first.offset
 	read := 0
 	_, err = out.Read(ctx, topic.Events, from, func(r *stream.Record) error {
 		if err := h.replay(ctx, p, r); err != nil {
 			return err
+		}
+		if part := h.window.parts[p]; first.crowded && !part.earliest.IsZero() {
+			part.checkpoint.forgot(part.earliest)
+			first.crowded = false
 		}
 		if read++; read%loadBatch == 0 {
 			return h.window.commit(p, func(*checkpoint) {})
@@ -75,6 +87,7 @@ func (h *handler) Load(ctx context.Context, p int32, out *stream.OutputReader) e
 	if err := h.window.commit(p, func(*checkpoint) {}); err != nil {
 		return err
 	}
+	h.window.parts[p].fresh = nil
 	h.log.DebugContext(ctx, "window loaded", "partition", p, "from", from, "events_read", read,
 		"window_entries", h.window.parts[p].checkpoint.Entries)
 	return nil
@@ -90,12 +103,8 @@ func (h *handler) topics(out *stream.OutputReader) [3][16]byte {
 	return [3][16]byte{out.TopicID(topic.Submissions), out.TopicID(topic.Events), out.TopicID(topic.Rejections)}
 }
 
-// begin starts a partition's window anew, from a day before its last event.
-func (h *handler) begin(ctx context.Context, p int32, out *stream.OutputReader) (checkpoint, error) {
-	from, err := h.windowStart(ctx, out)
-	if err != nil {
-		return checkpoint{}, err
-	}
+// begin starts a partition's window anew, from an offset of its events.
+func (h *handler) begin(ctx context.Context, p int32, out *stream.OutputReader, from int64) (checkpoint, error) {
 	c := checkpoint{Form: storeForm, Topics: h.topics(out), Events: from}
 	// The rejections tell which submissions are answered beyond the group's position: those of the last transaction.
 	_, end := out.Bounds(topic.Rejections)
@@ -104,46 +113,57 @@ func (h *handler) begin(ctx context.Context, p int32, out *stream.OutputReader) 
 	return c, begin(h.window.db, p, c)
 }
 
-// windowStart is the offset from which events can hold entries of the window. The window is counted from the last event
+// windowStart is where the events begin that can be in the window.
+type windowStart struct {
+	offset int64
+	// crowded says that the day begins before it, but with more events than the window may hold.
+	crowded bool
+}
+
+// windowStart finds the offset from which events can hold entries of the window. The window is counted from the last event
 // and not from the clock: after link has stood still for days, it goes on where it was.
-func (h *handler) windowStart(ctx context.Context, out *stream.OutputReader) (int64, error) {
-	last, err := h.lastEvent(ctx, out)
+func (h *handler) windowStart(ctx context.Context, out *stream.OutputReader, maxEntries int) (windowStart, error) {
+	last, density, err := h.lastEvent(ctx, out)
 	if err != nil {
-		return 0, err
+		return windowStart{}, err
 	}
-	start, _ := out.Bounds(topic.Events)
+	start, end := out.Bounds(topic.Events)
 	if last.IsZero() {
-		return start, nil
+		return windowStart{offset: start}, nil
 	}
 	// An event is written after it was received, so what was received within the window is not written before it.
 	from, err := out.OffsetAt(ctx, topic.Events, last.Add(-Window))
 	if err != nil {
-		return 0, fmt.Errorf("find start of window: %w", err)
+		return windowStart{}, fmt.Errorf("find start of window: %w", err)
 	}
-	return max(start, from), nil
+	from = max(start, from)
+	if crowded := end - int64(float64(maxEntries)/density); crowded > from {
+		return windowStart{offset: crowded, crowded: true}, nil
+	}
+	return windowStart{offset: from}, nil
 }
 
 // lastEvent is when the last event of the partition was received, or, where that is more than a day before it was
 // written, a day before it was written: a bound on what a wrong time of receipt can make us read. It is zero where there
-// is no event.
-func (h *handler) lastEvent(ctx context.Context, out *stream.OutputReader) (time.Time, error) {
+// is no event. density is how many of the last offsets are events: the others are markers of transactions.
+func (h *handler) lastEvent(ctx context.Context, out *stream.OutputReader) (last time.Time, density float64, err error) {
 	start, end := out.Bounds(topic.Events)
 	for n := int64(tail); ; n *= 16 {
 		from := max(start, end-n)
-		var last time.Time
+		events := 0
 		_, err := out.Read(ctx, topic.Events, from, func(r *stream.Record) error {
+			events++
 			last = r.Timestamp.Add(-Window)
-			var head eventHead
-			if json.Unmarshal(r.Value, &head) == nil && head.ReceivedAt.After(last) {
+			if head, err := readHead(r.Value); err == nil && head.ReceivedAt.After(last) {
 				last = head.ReceivedAt.Time
 			}
 			return nil
 		})
 		if err != nil {
-			return time.Time{}, fmt.Errorf("find last event: %w", err)
+			return time.Time{}, 0, fmt.Errorf("find last event: %w", err)
 		}
-		if !last.IsZero() || from == start {
-			return last, nil
+		if events > 0 || from == start {
+			return last, max(float64(events), 1) / max(float64(end-from), 1), nil
 		}
 	}
 }
@@ -157,10 +177,19 @@ type eventHead struct {
 	ReceivedAt event.Time  `json:"receivedAt"`
 }
 
+// readHead reads the head of an event, also of one of a later version than this program's: it is in the window as well.
+func readHead(value []byte) (eventHead, error) {
+	if e, err := event.ParseEvent(value); err == nil {
+		return eventHead{e.ID, e.Workspace, e.Type, e.ObjectID, e.ReceivedAt}, nil
+	}
+	var head eventHead
+	return head, json.Unmarshal(value, &head)
+}
+
 // replay notes an event that is in the log already.
 func (h *handler) replay(ctx context.Context, p int32, r *stream.Record) error {
-	var head eventHead
-	if err := json.Unmarshal(r.Value, &head); err != nil || head.ID == "" || head.ReceivedAt.Before(time.UnixMilli(0)) {
+	head, err := readHead(r.Value)
+	if err != nil || head.ID == "" || head.ReceivedAt.Before(time.UnixMilli(0)) {
 		// Nothing of ours: link alone writes here. It is of no use to the window and must not stop it.
 		h.log.WarnContext(ctx, "event in the log cannot be read", "partition", p, "offset", r.Offset, "error", err)
 		return nil
@@ -172,15 +201,7 @@ func (h *handler) replay(ctx context.Context, p int32, r *stream.Record) error {
 		}
 	}
 	id := identify(head.Workspace, object.Ref{Type: head.Type, ID: head.ObjectID}, head.ID)
-	first, known, err := h.window.find(p, id)
-	if err != nil {
-		return err
-	}
-	if known && first.covers(s.at) {
-		h.window.observe(p, s.at)
-		return nil
-	}
-	return h.window.add(p, id, s)
+	return h.window.replay(p, id, s)
 }
 
 var _ stream.Handler = (*handler)(nil)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/throughline/throughline/ingest/local"
 	"github.com/throughline/throughline/schema/object"
 )
 
@@ -58,9 +59,11 @@ type partition struct {
 	overlay    map[identity]change
 	// earliest is the earliest receipt in the overlay, by which old entries are dropped.
 	earliest time.Time
+	// fresh knows what the store has, while it is filled from nothing; nil otherwise.
+	fresh *local.Fresh
 }
 
-// change is an entry of the overlay; replaces is the time under which the store has the identity already, or zero.
+// change is an entry as the window has it; replaces is the time under which the store has the identity already, or zero.
 type change struct {
 	seen
 
@@ -78,10 +81,24 @@ func (w *window) own(p int32, c checkpoint) {
 
 // find looks an event up; it sees what add has noted.
 func (w *window) find(p int32, id identity) (seen, bool, error) {
-	if c, ok := w.parts[p].overlay[id]; ok {
-		return c.seen, true, nil
+	c, known, err := w.look(p, id)
+	return c.seen, known, err
+}
+
+// look is find for a caller that may replace what is found.
+func (w *window) look(p int32, id identity) (change, bool, error) {
+	part := w.parts[p]
+	if c, ok := part.overlay[id]; ok {
+		return c, true, nil
 	}
-	return w.stored(p, id)
+	if part.fresh.First(id[:]) {
+		return change{}, false, nil
+	}
+	s, ok, err := w.stored(p, id)
+	if err != nil || !ok {
+		return change{}, false, err
+	}
+	return change{seen: s, replaces: s.at}, true, nil
 }
 
 func (w *window) stored(p int32, id identity) (seen, bool, error) {
@@ -102,21 +119,32 @@ func (w *window) stored(p int32, id identity) (seen, bool, error) {
 // add notes an event in the overlay. Where the identity is there already, the event is a later one, beyond the window
 // of the other, and replaces it.
 func (w *window) add(p int32, id identity, s seen) error {
-	part := w.parts[p]
-	c, overlaid := part.overlay[id]
-	if !overlaid {
-		old, ok, err := w.stored(p, id)
-		if err != nil {
-			return err
-		}
-		if ok {
-			c.replaces = old.at
-		}
+	c, _, err := w.look(p, id)
+	if err != nil {
+		return err
 	}
-	c.seen = s
-	part.overlay[id] = c
-	w.observe(p, s.at)
+	w.put(p, id, c, s)
 	return nil
+}
+
+// replay notes an event that the log has, unless the window has it already.
+func (w *window) replay(p int32, id identity, s seen) error {
+	c, known, err := w.look(p, id)
+	if err != nil {
+		return err
+	}
+	if known && c.covers(s.at) {
+		w.observe(p, s.at)
+		return nil
+	}
+	w.put(p, id, c, s)
+	return nil
+}
+
+func (w *window) put(p int32, id identity, c change, s seen) {
+	c.seen = s
+	w.parts[p].overlay[id] = c
+	w.observe(p, s.at)
 }
 
 // observe notes that something was received at t. The earliest of a batch decides what is old: one record with a clock
@@ -172,6 +200,18 @@ func (w *window) commit(p int32, advance func(*checkpoint)) error {
 	return nil
 }
 
+// forgot notes that what was received at a time or before is not in the window, though the day is not over: there was too
+// much of it.
+func (c *checkpoint) forgot(at time.Time) { c.Forgot = max(c.Forgot, at.UnixMilli()) }
+
+// span is how far back the window reaches from a time of receipt.
+func (c *checkpoint) span(from time.Time) time.Duration {
+	if c.Forgot == 0 {
+		return Window
+	}
+	return min(max(from.Sub(time.UnixMilli(c.Forgot)), 0), Window)
+}
+
 func (w *window) apply(p int32, b *pebble.Batch, c *checkpoint) error {
 	if err := c.put(b, p); err != nil {
 		return err
@@ -200,24 +240,22 @@ func (w *window) evict(p int32, earliest time.Time, c *checkpoint) error {
 		return fmt.Errorf("read window: %w", err)
 	}
 	b := w.db.NewBatch()
-	crowded := false
 	for ok, n := it.First(), 0; ok && n < maxEvictions; ok, n = it.Next(), n+1 {
 		at, id := decodeTimeKey(it.Key())
 		tooOld, tooMuch := at.UnixMilli() < horizon, c.Entries > w.maxEntries
 		if !tooOld && !tooMuch {
 			break
 		}
-		crowded = crowded || !tooOld
+		if !tooOld {
+			c.forgot(at)
+		}
 		c.Entries--
 		if err := errors.Join(b.Delete(it.Key(), nil), b.Delete(entryKey(p, id), nil)); err != nil {
 			return errors.Join(fmt.Errorf("write window: %w", err), it.Close())
 		}
 	}
-	if crowded && it.Valid() {
-		oldest, _ := decodeTimeKey(it.Key())
-		w.metrics.window(p, earliest.Sub(oldest))
-	} else if !crowded {
-		w.metrics.window(p, Window)
+	if !earliest.IsZero() {
+		w.metrics.window(p, c.span(earliest))
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
 		return fmt.Errorf("read window: %w", err)

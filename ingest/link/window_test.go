@@ -171,9 +171,42 @@ func TestTheWindowIsBoundedByCount(t *testing.T) {
 		}
 	}
 	whole(t, w, 10)
-	if got, want := testutil.ToFloat64(w.metrics.span.WithLabelValues("0")), (7 * time.Minute).Seconds(); got != want {
-		t.Errorf("effective window: got %v s, want %v s", got, want)
+}
+
+func TestTheMetricSaysHowLongTheWindowReallyIs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w, shut := openWindow(t, dir, 10)
+	reaches := func(want time.Duration) {
+		t.Helper()
+		if got := testutil.ToFloat64(w.metrics.span.WithLabelValues("0")); got != want.Seconds() {
+			t.Errorf("effective window: got %v s, want %v s", got, want.Seconds())
+		}
 	}
+	at := func(minutes int) time.Time { return noon().Add(time.Duration(minutes) * time.Minute) }
+	for i := range 10 {
+		add(t, w, one(i), at(i))
+	}
+	commit(t, w)
+	reaches(Window) // full, and nothing was forgotten
+	for i := 10; i < 13; i++ {
+		add(t, w, one(i), at(i))
+	}
+	commit(t, w)
+	reaches(8 * time.Minute) // from minute 10 to minute 2, which was forgotten last
+	w.observe(0, at(20))     // a repeat takes no place
+	commit(t, w)
+	reaches(18 * time.Minute)
+	commit(t, w) // nothing was received
+	reaches(18 * time.Minute)
+	shut()
+	w, _ = openWindow(t, dir, 10)
+	w.observe(0, at(30))
+	commit(t, w)
+	reaches(28 * time.Minute)
+	w.observe(0, at(3*24*60))
+	commit(t, w)
+	reaches(Window)
 }
 
 func TestALaterEventOfTheSameIDReplacesTheFirst(t *testing.T) {

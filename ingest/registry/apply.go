@@ -60,7 +60,7 @@ func (r *Registry) applyObject(b *pebble.Batch, rec *stream.Record, parts []stri
 			return fmt.Errorf("%w: the record is not that of its key %q", errUnreadable, rec.Key)
 		}
 	}
-	if !r.fresh.first(key) {
+	if !r.fresh.First(key) {
 		if err := dropExternal(b, key, workspace, ref); err != nil {
 			return err
 		}

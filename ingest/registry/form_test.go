@@ -80,36 +80,3 @@ func FuzzBrokenValuesAreToldAndNothingElse(f *testing.F) {
 		}
 	})
 }
-
-func TestFreshNeverForgetsAKey(t *testing.T) {
-	t.Parallel()
-	const keys = 10_000
-	f := newFresh(3 * keys)
-	unsure := 0
-	key := func(i int) []byte {
-		return objectKey("acme", object.Ref{Type: object.Customer, ID: time.Duration(i).String()})
-	}
-	for i := range keys {
-		if !f.first(key(i)) {
-			unsure++
-		}
-	}
-	if unsure > keys/50 {
-		t.Errorf("%d of %d new keys were taken for known ones", unsure, keys)
-	}
-	for i := range keys {
-		if f.first(key(i)) {
-			t.Fatalf("key %d was taken for a new one", i)
-		}
-	}
-	// The rest of what it was made for.
-	for i := range keys {
-		f.first(key(keys + i))
-	}
-	if f.first(key(4 * keys)) {
-		t.Error("it answers for more than what it was made for")
-	}
-	if newFresh(0).first(key(0)) {
-		t.Error("without a load a key was taken for a new one")
-	}
-}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/throughline/throughline/ingest/local"
 	"github.com/throughline/throughline/schema/seal"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/topic"
@@ -75,7 +76,7 @@ type Registry struct {
 	objects string
 	keys    string
 	// fresh is used by apply alone, from one goroutine.
-	fresh *fresh
+	fresh *local.Fresh
 	// conversations are those that have begun.
 	conversations *stream.View
 }
@@ -112,7 +113,7 @@ func Open(ctx context.Context, cfg Config, deps Deps) (*Registry, error) {
 		return nil, errors.Join(fmt.Errorf("open registry: %w", err), view.Close())
 	}
 	// Half of what is to be read are data keys, or nearly so.
-	r.fresh = newFresh(view.Unread())
+	r.fresh = local.NewFresh(view.Unread())
 	return r, nil
 }
 

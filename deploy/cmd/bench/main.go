@@ -16,9 +16,11 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Ingest   ingestCommand   `cmd:"" default:"withargs" help:"Measure the edge beside a bare handler and beside the client library."`
-	Registry registryCommand `cmd:"" help:"Measure a registry of many objects."`
-	Serve    serveCommand    `cmd:"" hidden:"" help:"Be one of the servers that are measured."`
+	Ingest     ingestCommand     `cmd:"" default:"withargs" help:"Measure the edge beside a bare handler and beside the client library."`
+	Registry   registryCommand   `cmd:"" help:"Measure a registry of many objects."`
+	LinkReload linkReloadCommand `cmd:"" help:"Measure how a linker comes back with a large window."`
+	Projector  projectorCommand  `cmd:"" help:"Measure the projector beside the client library that inserts the same rows."`
+	Serve      serveCommand      `cmd:"" hidden:"" help:"Be one of the servers that are measured."`
 }
 
 // ingestCommand measures.
@@ -39,6 +41,26 @@ type registryCommand struct {
 // Run implements the command.
 func (c registryCommand) Run(ctx context.Context, stdout io.Writer) error {
 	return bench.Registry(ctx, c.RegistryConfig, stdout, os.Stderr, warnings())
+}
+
+// linkReloadCommand measures starts of a linker.
+type linkReloadCommand struct {
+	bench.LinkReloadConfig `embed:""`
+}
+
+// Run implements the command.
+func (c linkReloadCommand) Run(ctx context.Context, stdout io.Writer) error {
+	return bench.LinkReload(ctx, c.LinkReloadConfig, stdout, os.Stderr, warnings())
+}
+
+// projectorCommand measures the projector.
+type projectorCommand struct {
+	bench.ProjectorConfig `embed:""`
+}
+
+// Run implements the command.
+func (c projectorCommand) Run(ctx context.Context, stdout io.Writer) error {
+	return bench.Projector(ctx, c.ProjectorConfig, stdout, os.Stderr, warnings())
 }
 
 // warnings logs what a person who waits should know.
