@@ -66,25 +66,34 @@ func (o *OutputReader) Answered(offset int64) { o.answered.raise(min(offset, o.l
 // What came before from must be covered by Answered. An output topic that has no partition of this number has
 // nothing to read.
 func (o *OutputReader) Read(ctx context.Context, t topic.Name, from int64, each func(*Record) error) (int64, error) {
+	return o.read(ctx, t, from, func(r *Record) error {
+		origin, err := Origin(r)
+		switch {
+		case errors.Is(err, ErrNoOrigin):
+			// Somebody else's record: it answers nothing of ours.
+		case err != nil:
+			return fmt.Errorf("read output %s/%d at %d: %w", r.Topic, r.Partition, r.Offset, err)
+		case origin.TopicPartition == TopicPartition{o.input, o.partition}:
+			o.answered.add(origin.Offset)
+		}
+		return each(r)
+	})
+}
+
+// Peek is Read for outputs that do not stand for an answer: an input of which nothing but such an output is there, because
+// its transaction was torn, is answered again.
+func (o *OutputReader) Peek(ctx context.Context, t topic.Name, from int64, each func(*Record) error) (int64, error) {
+	return o.read(ctx, t, from, each)
+}
+
+func (o *OutputReader) read(ctx context.Context, t topic.Name, from int64, each func(*Record) error) (int64, error) {
 	tp := TopicPartition{o.cfg.Topic(t), o.partition}
 	end, ok := o.ends[tp]
 	if !ok {
 		return 0, nil
 	}
 	from = max(from, o.starts[tp])
-	err := readRange(ctx, o.cfg, o.deps, tp, from, end, func(r *Record) error {
-		origin, err := Origin(r)
-		switch {
-		case errors.Is(err, ErrNoOrigin):
-			// Somebody else's record: it answers nothing of ours.
-		case err != nil:
-			return fmt.Errorf("read output %s at %d: %w", tp, r.Offset, err)
-		case origin.TopicPartition == TopicPartition{o.input, o.partition}:
-			o.answered.add(origin.Offset)
-		}
-		return each(r)
-	})
-	if err != nil {
+	if err := readRange(ctx, o.cfg, o.deps, tp, from, end, each); err != nil {
 		return 0, fmt.Errorf("read outputs: %w", err)
 	}
 	return max(from, end), nil

@@ -94,7 +94,7 @@ type Tracked struct {
 	deps    Deps
 	metrics *processorMetrics
 	group   string
-	take    func(*Task)
+	take    func(context.Context, *Task)
 
 	// mu guards everything below. No request is made under it, and nobody else's code is called.
 	mu sync.Mutex
@@ -142,9 +142,9 @@ type note struct {
 	commit   Commit
 }
 
-// NewTracked checks the configuration; it connects to nothing yet. take is called by Run for each new record, in order
-// within a partition, and must not block.
-func NewTracked(cfg Config, tc TrackedConfig, take func(*Task), deps Deps) (*Tracked, error) {
+// NewTracked checks the configuration; it connects to nothing yet. take is called by Run, with its
+// context, for each new record, in order within a partition, and must not block.
+func NewTracked(cfg Config, tc TrackedConfig, take func(context.Context, *Task), deps Deps) (*Tracked, error) {
 	if err := errors.Join(cfg.Validate(), tc.Validate()); err != nil {
 		return nil, fmt.Errorf("configure tracked consumer %s: %w", tc.Role, err)
 	}
@@ -239,7 +239,7 @@ func (c *Tracked) session(ctx context.Context) error {
 				return err
 			}
 		}
-		c.handOut(session.Client())
+		c.handOut(ctx, session.Client())
 		if err := c.poll(ctx, session); err != nil {
 			return err
 		}

@@ -253,7 +253,7 @@ func (c *Tracked) tasksLocked() int {
 }
 
 // handOut gives as many of the records away as the windows allow. A partition whose records have to wait is not fetched.
-func (c *Tracked) handOut(client *kgo.Client) {
+func (c *Tracked) handOut(ctx context.Context, client *kgo.Client) {
 	var tasks []*Task
 	pause, resume := map[string][]int32{}, map[string][]int32{}
 	c.mu.Lock()
@@ -276,7 +276,7 @@ func (c *Tracked) handOut(client *kgo.Client) {
 		client.ResumeFetchPartitions(resume)
 	}
 	for _, t := range tasks {
-		c.take(t)
+		c.take(ctx, t)
 	}
 }
 

@@ -69,7 +69,7 @@ func (o *office) start(t *testing.T, instance string, change func(*stream.Tracke
 		change(&tc)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	c, err := stream.NewTracked(o.cfg, tc, func(task *stream.Task) { o.take(ctx, task) }, deps(t))
+	c, err := stream.NewTracked(o.cfg, tc, func(_ context.Context, task *stream.Task) { o.take(ctx, task) }, deps(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -150,6 +150,8 @@ func ParseSecret(secret string) ([]byte, error) {
 func reserved() []string {
 	return []string{
 		"Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host", "Http2-Settings",
+		// With these the client library would send a request again by itself.
+		"Idempotency-Key", "X-Idempotency-Key",
 		"Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
 		"Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
 	}

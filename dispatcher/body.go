@@ -1,0 +1,115 @@
+package dispatcher
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/webhook"
+)
+
+// body is what is posted: a type, the time at which the thing happened, and data that the type describes.
+type body struct {
+	Type      string     `json:"type"`
+	Timestamp event.Time `json:"timestamp"`
+	Data      any        `json:"data"`
+}
+
+// encodeBody writes a body, without the escapes that HTML would need: it is read by programs, and signed byte for byte.
+func encodeBody(eventType string, at event.Time, data any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(body{eventType, at, data}); err != nil {
+		return nil, fmt.Errorf("write body of %s: %w", eventType, err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
+}
+
+// linkedData is the data of event.linked.
+type linkedData struct {
+	Event linkedEvent  `json:"event"`
+	Links []event.Link `json:"links"`
+}
+
+// linkedEvent is the event as its primary object's timeline shows it. The primary's name is not in the log of events and
+// is null here; a receiver that needs it asks for the object.
+type linkedEvent struct {
+	ID          string          `json:"id"`
+	Kind        string          `json:"kind"`
+	Name        string          `json:"name"`
+	Description *string         `json:"description"`
+	Icon        *string         `json:"icon"`
+	Source      *string         `json:"source"`
+	OccurredAt  event.Time      `json:"occurredAt"`
+	ReceivedAt  event.Time      `json:"receivedAt"`
+	Primary     primaryRef      `json:"primary"`
+	Link        event.LinkKind  `json:"link"`
+	Via         []object.Ref    `json:"via"`
+	ExternalID  *string         `json:"externalId"`
+	Payload     json.RawMessage `json:"payload"`
+	Transition  *struct{}       `json:"transition"`
+}
+
+type primaryRef struct {
+	object.Ref
+
+	Name *string `json:"name"`
+}
+
+// linkedBody is the body of event.linked. The personal part is nil where the subject was erased.
+func linkedBody(e *event.Event, p *event.Personal) ([]byte, error) {
+	if p == nil {
+		p = &event.Personal{}
+	}
+	var payload json.RawMessage
+	if json.Valid([]byte(p.Payload)) {
+		payload = json.RawMessage(p.Payload)
+	}
+	return encodeBody(webhook.EventLinked, e.OccurredAt, linkedData{
+		Event: linkedEvent{
+			ID: e.ID, Kind: "event", Name: e.Name, Description: optional(p.Description), Icon: optional(p.Icon),
+			Source: optional(e.Source), OccurredAt: e.OccurredAt, ReceivedAt: e.ReceivedAt,
+			Primary: primaryRef{Ref: e.Primary()}, Link: event.LinkPrimary, Via: []object.Ref{},
+			ExternalID: optional(p.ExternalID), Payload: payload,
+		},
+		Links: e.Links,
+	})
+}
+
+// optional is null for what is absent.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// disabledData is the data of endpoint.disabled.
+type disabledData struct {
+	Endpoint disabledEndpoint `json:"endpoint"`
+}
+
+type disabledEndpoint struct {
+	ID           string     `json:"id"`
+	Reason       string     `json:"reason"`
+	DisabledAt   event.Time `json:"disabledAt"`
+	FailingSince event.Time `json:"failingSince"`
+}
+
+// exhaustedData is the data of delivery.exhausted.
+type exhaustedData struct {
+	Delivery exhaustedDelivery `json:"delivery"`
+}
+
+type exhaustedDelivery struct {
+	ID       string          `json:"id"`
+	Endpoint string          `json:"endpoint"`
+	Type     string          `json:"type"`
+	Subject  object.Ref      `json:"subject"`
+	Event    string          `json:"event"`
+	Attempts int             `json:"attempts"`
+	Outcome  webhook.Outcome `json:"outcome"`
+}

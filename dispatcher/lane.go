@@ -1,0 +1,168 @@
+package dispatcher
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/webhook"
+)
+
+const (
+	// laneQueue bounds the deliveries of one endpoint that wait in memory.
+	laneQueue = 100
+	// maxQueueWait is how long a delivery may have to wait in a lane: beyond it, it waits in a retry topic instead.
+	maxQueueWait = 15 * time.Second
+	// minDeferral and maxDeferral bound how long a delivery is put off that finds its lane full or broken.
+	minDeferral = 5 * time.Second
+	maxDeferral = 3 * time.Hour
+)
+
+// job is a delivery on its way.
+type job struct {
+	task     *stream.Task
+	delivery *webhook.Delivery
+}
+
+// lane is what one endpoint has of the sender: a short queue, a few attempts at once, its rate limit and its breaker. A
+// delivery that finds the lane full or broken does not wait here, because it would keep others waiting.
+type lane struct {
+	// width is how many attempts may be under way.
+	width int
+
+	mu      sync.Mutex
+	queue   []job
+	active  int
+	breaker breaker
+	limiter *rate.Limiter
+	limit   float64
+	// average is about how long an attempt takes.
+	average time.Duration
+	// parked is about how many deliveries were put off and have not come back.
+	parked int
+	// failures and failingSince are about the attempts since the last success.
+	failures     int
+	failingSince time.Time
+	// used is when the lane was used last.
+	used time.Time
+}
+
+// offer gives the lane a delivery. It returns how long the delivery has to be put off, or 0 where the lane has taken it.
+func (l *lane) offer(j job, now time.Time) (deferral time.Duration, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.used = now
+	if j.delivery.Deferrals > 0 && l.parked > 0 {
+		l.parked--
+	}
+	if wait := l.breaker.until.Sub(now); wait > 0 {
+		return l.deferLocked(wait), "broken"
+	}
+	if l.breaker.opened > 0 && (l.breaker.probing || len(l.queue) > 0) {
+		// One delivery at a time finds out whether the endpoint is back.
+		return l.deferLocked(l.breaker.interval()), "broken"
+	}
+	if len(l.queue) >= laneQueue || l.waitLocked(len(l.queue)) > maxQueueWait {
+		return l.deferLocked(l.waitLocked(len(l.queue) + l.parked)), "busy"
+	}
+	l.queue = append(l.queue, j)
+	return 0, ""
+}
+
+func (l *lane) deferLocked(wait time.Duration) time.Duration {
+	l.parked++
+	return min(max(wait, minDeferral), maxDeferral)
+}
+
+// waitLocked is about how long the lane takes for n deliveries.
+func (l *lane) waitLocked(n int) time.Duration {
+	wait := time.Duration(n) * l.average / time.Duration(l.width)
+	if l.limit > 0 {
+		wait = max(wait, time.Duration(float64(n)/l.limit*float64(time.Second)))
+	}
+	return wait
+}
+
+// limitTo has the lane keep to a rate, nil for none.
+func (l *lane) limitTo(perSecond *float64) {
+	limit := 0.0
+	if perSecond != nil {
+		limit = *perSecond
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if limit == l.limit {
+		return
+	}
+	l.limit, l.limiter = limit, nil
+	if limit > 0 {
+		// A second's worth may be sent at once, or one.
+		l.limiter = rate.NewLimiter(rate.Limit(limit), max(1, int(limit)))
+	}
+}
+
+// next takes a delivery to be attempted out of the queue, if there is one and the lane has a place. Deliveries that were
+// queued before the breaker opened are put off.
+func (l *lane) next(now time.Time) (j job, limiter *rate.Limiter, ok bool, deferred []job, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 || l.active >= l.width {
+		return job{}, nil, false, nil, 0
+	}
+	allowed, wait := l.breaker.allow(now)
+	if !allowed {
+		deferred, l.queue = l.queue, nil
+		l.parked += len(deferred)
+		return job{}, nil, false, deferred, min(max(wait, minDeferral), maxDeferral)
+	}
+	j, l.queue = l.queue[0], l.queue[1:]
+	l.active++
+	return j, l.limiter, true, nil, 0
+}
+
+// left gives a place back whose attempt was not made.
+func (l *lane) left() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.active--
+	l.breaker.giveBack()
+}
+
+// health is what a lane knows of its endpoint.
+type health struct {
+	failures     int
+	failingSince time.Time
+}
+
+// ended notes how an attempt ended and gives its place back.
+func (l *lane) ended(now time.Time, success bool, took, wait time.Duration) health {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.active--
+	l.used = now
+	if l.average == 0 {
+		l.average = took
+	}
+	l.average += (took - l.average) / 8
+	if success {
+		l.breaker.succeeded()
+		l.failures, l.failingSince = 0, time.Time{}
+		return health{}
+	}
+	l.breaker.failed(now, wait)
+	l.failures++
+	if l.failingSince.IsZero() {
+		l.failingSince = now
+	}
+	return health{l.failures, l.failingSince}
+}
+
+// idle says whether nothing would be lost with the lane.
+func (l *lane) idle(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.active == 0 && len(l.queue) == 0 && l.breaker.opened == 0 && l.failures == 0 && l.parked == 0 &&
+		now.Sub(l.used) > time.Hour
+}

@@ -1,0 +1,317 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
+	"github.com/throughline/throughline/schema/webhook"
+)
+
+// sender attempts deliveries. Each becomes a task of the log's bookkeeping (stream.Tracked): it is attempted in the lane
+// of its endpoint, and what became of it is written in one transaction with the fact that it is finished.
+type sender struct {
+	cfg       Config
+	directory *directory
+	records   records
+	poster    *poster
+	metrics   *metrics
+	log       *slog.Logger
+	now       func() time.Time
+	// slots bound the attempts that are under way.
+	slots chan struct{}
+	// doubts are deliveries whose endpoint seems to be gone or disabled, as far as the view knows.
+	doubts chan job
+
+	mu    sync.Mutex
+	lanes map[string]*lane
+}
+
+// doubtBuffer bounds the deliveries that wait for the view; a delivery more is put off.
+const doubtBuffer = 10_000
+
+func newSender(cfg Config, deps Deps, p *poster, m *metrics) *sender {
+	return &sender{
+		cfg: cfg, poster: p, metrics: m, log: deps.Log, now: deps.Now, slots: make(chan struct{}, cfg.Concurrency),
+		doubts: make(chan job, doubtBuffer), lanes: map[string]*lane{},
+	}
+}
+
+func (s *sender) tracked(deps Deps, cfg Config) (*stream.Tracked, error) {
+	return stream.NewTracked(deps.Kafka, stream.TrackedConfig{
+		Role: roleSend, Instance: cfg.Instance,
+		Inputs: []topic.Name{topic.WebhookDeliveries},
+		Outputs: append([]topic.Name{
+			topic.WebhookAttempts, topic.WebhookDeliveries, topic.WebhookEndpoints, topic.DeadLetters,
+		}, tierTopics()...),
+		// The lanes bound what waits; the window must not be what stops a partition before that.
+		Window: 5000,
+		// An attempt that is under way when a rebalance comes ends within its timeout.
+		Drain: cfg.AttemptTimeout, StopGrace: 2 * time.Second,
+	}, s.take, stream.Deps{Log: deps.Log, Reg: deps.Reg, Traces: deps.Traces})
+}
+
+// take is called for each delivery, by the loop that reads the log.
+func (s *sender) take(ctx context.Context, t *stream.Task) {
+	d, err := webhook.ParseDelivery(t.Record.Value)
+	if err != nil {
+		s.metrics.dead.WithLabelValues("send").Inc()
+		letter, err := s.records.deadLetter(roleSend, err.Error(), "", t.Record)
+		s.settle(t, []*stream.Record{letter}, err)
+		return
+	}
+	s.route(ctx, job{task: t, delivery: d}, false)
+}
+
+// route gives a delivery to its lane. certain says that the view has everything that there was when the delivery came:
+// before that, an endpoint that is not there may only not have arrived yet.
+func (s *sender) route(ctx context.Context, j job, certain bool) {
+	to, err := s.directory.find(j.delivery.Workspace, j.delivery.Endpoint)
+	switch {
+	case err != nil:
+		s.log.ErrorContext(ctx, "endpoint cannot be looked up", "endpoint", j.delivery.Endpoint, "error", err)
+		s.park(j, minDeferral, "busy")
+	case skipped(to, j.delivery) == "":
+		s.enqueue(ctx, to, j)
+	case certain:
+		s.skip(j, skipped(to, j.delivery))
+	default:
+		select {
+		case s.doubts <- j:
+		default:
+			s.park(j, minDeferral, "busy")
+		}
+	}
+}
+
+// skipped says why a delivery is not to be sent, or nothing.
+func skipped(to *target, d *webhook.Delivery) webhook.Outcome {
+	switch {
+	case to == nil, d.PlannedAt.Before(to.CreatedAt.Time) && !d.Once:
+		return webhook.OutcomeDeleted
+	case !to.active() && !d.Once:
+		return webhook.OutcomeDisabled
+	default:
+		return ""
+	}
+}
+
+// settleDoubts brings the view up to date, once for all deliveries that wait for it, until the context ends.
+func (s *sender) settleDoubts(ctx context.Context) error {
+	for {
+		var waiting []job
+		select {
+		case <-ctx.Done():
+			return nil
+		case j := <-s.doubts:
+			waiting = append(waiting, j)
+		}
+		for more := true; more; {
+			select {
+			case j := <-s.doubts:
+				waiting = append(waiting, j)
+			default:
+				more = false
+			}
+		}
+		err := s.directory.view.Barrier(ctx)
+		for _, j := range waiting {
+			if err != nil {
+				s.park(j, minDeferral, "busy")
+				continue
+			}
+			s.route(ctx, j, true)
+		}
+	}
+}
+
+// enqueue puts a delivery into the lane of its endpoint, or puts it off. What somebody asked for by hand goes past them.
+func (s *sender) enqueue(ctx context.Context, to *target, j job) {
+	if j.delivery.Once {
+		go s.run(ctx, s.newLane(), j, nil)
+		return
+	}
+	l := s.lane(to.Workspace, to.ID)
+	l.limitTo(to.RateLimit)
+	if deferral, reason := l.offer(j, s.now()); deferral > 0 {
+		s.park(j, deferral, reason)
+		return
+	}
+	s.pump(ctx, l)
+}
+
+func (s *sender) newLane() *lane { return &lane{width: s.cfg.EndpointConcurrency, used: s.now()} }
+
+func (s *sender) lane(workspace, endpoint string) *lane {
+	key := string(endpointKey(workspace, endpoint))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lanes[key]
+	if l == nil {
+		l = s.newLane()
+		s.lanes[key] = l
+	}
+	return l
+}
+
+// sweepEvery is how often lanes that nobody uses are forgotten.
+const sweepEvery = 10 * time.Minute
+
+// sweep forgets lanes that nobody uses, until the context ends.
+func (s *sender) sweep(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now := s.now()
+		s.mu.Lock()
+		for key, l := range s.lanes {
+			if l.idle(now) {
+				delete(s.lanes, key)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// pump begins as many attempts as the lane has places for.
+func (s *sender) pump(ctx context.Context, l *lane) {
+	for {
+		j, limiter, ok, deferred, wait := l.next(s.now())
+		for _, d := range deferred {
+			s.park(d, wait, "broken")
+		}
+		if !ok {
+			return
+		}
+		go s.run(ctx, l, j, limiter)
+	}
+}
+
+// run makes one attempt and settles its delivery.
+func (s *sender) run(ctx context.Context, l *lane, j job, limiter *rate.Limiter) {
+	defer s.pump(ctx, l)
+	if limiter != nil && limiter.Wait(ctx) != nil {
+		l.left()
+		return
+	}
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		l.left()
+		return
+	}
+	if !j.task.Begin(ctx) {
+		l.left()
+		return
+	}
+	// From here on the attempt is made whatever happens, and has an outcome.
+	s.attempt(context.WithoutCancel(ctx), l, j)
+}
+
+// attempt posts a delivery that has begun.
+func (s *sender) attempt(ctx context.Context, l *lane, j job) {
+	d := j.delivery
+	to, err := s.directory.find(d.Workspace, d.Endpoint)
+	if err == nil && to != nil {
+		err = to.broken
+	}
+	why := skipped(to, d)
+	var c content
+	if err == nil && why == "" {
+		c, err = s.open(ctx, d)
+	}
+	switch {
+	case errors.Is(err, errErased):
+		l.left()
+		s.skip(j, webhook.OutcomeErased)
+		return
+	case err != nil:
+		// Nothing of this is the endpoint's fault, so no attempt is counted.
+		s.log.ErrorContext(ctx, "delivery cannot be prepared", "delivery", d.ID, "error", err)
+		l.left()
+		s.park(j, maxQueueWait, "broken")
+		return
+	case why != "":
+		l.left()
+		s.skip(j, why)
+		return
+	}
+	s.metrics.inFlight.Inc()
+	res := s.poster.post(ctx, to.private, d, c.body)
+	s.metrics.inFlight.Dec()
+	a := res.attempt
+	took := time.Duration(a.Timing.Total) * time.Microsecond
+	h := l.ended(s.now(), a.Outcome == webhook.OutcomeSuccess, took, res.wait)
+	s.metrics.attempts.WithLabelValues(string(a.Outcome)).Inc()
+	s.metrics.seconds.Observe(took.Seconds())
+	if d.Attempts == 0 && !d.Once {
+		s.metrics.latency.Observe(s.now().Sub(d.PlannedAt.Time).Seconds())
+	}
+	c.keep(d.ID, res)
+	out, err := s.conclude(to, d, res, h)
+	s.log.LogAttrs(ctx, slog.LevelInfo, "delivery attempted", slog.String("workspace", d.Workspace),
+		slog.String("endpoint", d.Endpoint), slog.String("delivery", d.ID), slog.Int("attempt", a.Number),
+		slog.String("outcome", string(a.Outcome)), slog.Int("status", a.StatusCode), slog.Duration("duration", took),
+		slog.String("delivery_status", string(a.Status)))
+	s.settle(j.task, out, err)
+}
+
+// settle gives a task its outcome. An outcome that cannot be written is a mistake of this program; the task then stays
+// open, and is done again by the next start.
+func (s *sender) settle(t *stream.Task, out []*stream.Record, err error) {
+	if err != nil {
+		s.log.Error("outcome cannot be written", slog.String("error", err.Error()))
+		return
+	}
+	for _, r := range out {
+		stream.SetOrigin(r, t.Record)
+	}
+	t.Settle(out)
+}
+
+// park puts a delivery off without an attempt.
+func (s *sender) park(j job, wait time.Duration, reason string) {
+	s.metrics.deferred.WithLabelValues(reason).Inc()
+	later := *j.delivery
+	later.Deferrals++
+	r, err := s.records.later(&later, s.now(), wait)
+	s.settle(j.task, []*stream.Record{r}, err)
+}
+
+// later is a delivery that is due after a while, in the retry topic that takes it there.
+func (r records) later(d *webhook.Delivery, now time.Time, wait time.Duration) (*stream.Record, error) {
+	d.Again, d.DueAt, d.Waits = true, event.TimeOf(now.Add(wait)), wait.Milliseconds()
+	tier, leaves := webhook.Hop(now, now.Add(wait), wait)
+	d.LeavesAt = event.TimeOf(leaves)
+	return r.delivery(tier.Topic, d)
+}
+
+// skip records that nothing was sent.
+func (s *sender) skip(j job, why webhook.Outcome) {
+	s.metrics.attempts.WithLabelValues(string(why)).Inc()
+	a := &webhook.Attempt{At: eventTime(s.now()), Outcome: why, Status: webhook.Skipped}
+	describe(a, j.delivery)
+	r, err := s.records.attempt(a)
+	s.settle(j.task, []*stream.Record{r}, err)
+}
+
+// describe says in an attempt which delivery it is of.
+func describe(a *webhook.Attempt, d *webhook.Delivery) {
+	a.Delivery, a.Workspace, a.Endpoint, a.Type = d.ID, d.Workspace, d.Endpoint, d.Type
+	a.Subject, a.Event, a.PlannedAt = d.Subject, d.Event, d.PlannedAt
+}
+
+func eventTime(t time.Time) event.Time { return event.TimeOf(t) }

@@ -1,0 +1,169 @@
+package dispatcher
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/seal"
+	"github.com/throughline/throughline/schema/store"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
+	"github.com/throughline/throughline/schema/web"
+	"github.com/throughline/throughline/schema/workspace"
+)
+
+// Deps is what the dispatcher works with. The producer is opened and closed by the caller, because other services of the
+// process share it.
+type Deps struct {
+	Kafka    stream.Config
+	Producer *stream.Producer
+	// ClickHouse is read for what became of deliveries; its user need not be able to write.
+	ClickHouse store.Config
+	// Master seals the secrets of endpoints and opens what is personal; Previous are master keys before it, with which
+	// endpoints may still be sealed.
+	Master   *seal.Master
+	Previous []*seal.Master
+	// Require lets a request through whose key has a scope; access.Access.Require is one.
+	Require func(scope workspace.Scope, next web.Handler) web.Handler
+	// Roots are the certificate authorities that endpoints may have; nil means the system's.
+	Roots *x509.CertPool
+	Log   *slog.Logger
+	Reg   prometheus.Registerer
+	// Traces may be nil: then there are none.
+	Traces trace.TracerProvider
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Service is the dispatcher.
+type Service struct {
+	cfg       Config
+	deps      Deps
+	guard     *guard
+	filters   *filters
+	metrics   *metrics
+	log       *slog.Logger
+	now       func() time.Time
+	writing   chan struct{}
+	router    *web.Router
+	planner   *planner
+	sender    *sender
+	retries   *retries
+	planning  *stream.Processor
+	sending   *stream.Tracked
+	retrying  *stream.Tracked
+	directory atomic.Pointer[directory]
+	history   atomic.Pointer[history]
+}
+
+// New checks the configuration and builds the dispatcher. It does no I/O.
+func New(cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure dispatcher: %w", err)
+	}
+	if deps.Producer == nil || deps.Master == nil || deps.Require == nil {
+		return nil, errors.New("configure dispatcher: producer, master key and a check of API keys are needed")
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	f, err := newFilters()
+	if err != nil {
+		return nil, fmt.Errorf("configure dispatcher: %w", err)
+	}
+	s := &Service{
+		cfg: cfg, deps: deps, filters: f, metrics: newMetrics(deps.Reg), log: deps.Log, now: deps.Now,
+		guard: &guard{ports: cfg.Ports, http: cfg.PlainHTTP, allow: cfg.Allow}, writing: make(chan struct{}, 1),
+	}
+	poster := newPoster(s.guard, cfg, deps.Roots, deps.Now)
+	s.planner = &planner{records: records{kafka: deps.Kafka}, metrics: s.metrics}
+	s.sender = newSender(cfg, deps, poster, s.metrics)
+	s.retries = &retries{metrics: s.metrics, log: deps.Log, now: deps.Now}
+	plumbing := stream.Deps{Log: deps.Log, Reg: deps.Reg, Traces: deps.Traces}
+	s.planning, err = stream.NewProcessor(deps.Kafka, stream.ProcessorConfig{
+		Role: rolePlan, Instance: cfg.Instance, Input: topic.Events,
+		Outputs: []topic.Name{topic.WebhookDeliveries, topic.DeadLetters}, MaxBatchRecords: cfg.MaxBatch,
+	}, s.planner, plumbing)
+	if err == nil {
+		s.sending, err = s.sender.tracked(deps, cfg)
+	}
+	if err == nil {
+		s.retrying, err = s.retries.tracked(deps, cfg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configure dispatcher: %w", err)
+	}
+	s.router = s.routes()
+	return s, nil
+}
+
+// Handler answers the routes of webhooks. Before Run has opened what they need, they answer 503.
+func (s *Service) Handler() http.Handler { return s.router }
+
+// Ready says why deliveries are not made yet; it is nil once they are. It fits run.Readiness.
+func (s *Service) Ready(context.Context) error {
+	d := s.directory.Load()
+	if d == nil {
+		return errors.New("dispatcher: endpoints are not open")
+	}
+	if s.history.Load() == nil {
+		return errors.New("dispatcher: the tables of deliveries are not open")
+	}
+	if err := errors.Join(d.view.Ready(), s.planning.Ready(), s.sending.Ready(), s.retrying.Ready()); err != nil {
+		return fmt.Errorf("dispatcher: %w", err)
+	}
+	return nil
+}
+
+// Run plans and delivers until the context ends, and then returns nil. The groups' first offsets must be committed
+// (stream.CommitInitialOffsets). Call it once.
+func (s *Service) Run(ctx context.Context) (err error) {
+	d, err := openDirectory(ctx, s.cfg, s.deps, s.filters)
+	if err != nil {
+		return fmt.Errorf("run dispatcher: %w", err)
+	}
+	defer func() { err = errors.Join(err, d.view.Close()) }()
+	partitions, err := stream.Partitions(ctx, s.deps.Kafka, stream.Deps{Log: s.log}, topic.WebhookDeliveries)
+	if err != nil {
+		return fmt.Errorf("run dispatcher: %w", err)
+	}
+	r := records{kafka: s.deps.Kafka, deliveries: partitions}
+	s.planner.directory, s.planner.records = d, r
+	s.sender.directory, s.sender.records = d, r
+	s.retries.records = r
+	defer s.sender.poster.close()
+	s.directory.Store(d)
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context) error{
+		d.view.Run, s.planning.Run, s.sending.Run, s.retrying.Run, s.sender.settleDoubts, s.sender.sweep, s.openHistory,
+	} {
+		group.Go(func() error { return part(ctx) })
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("run dispatcher: %w", err)
+	}
+	return nil
+}
+
+// comeBack is when a client that found us starting or behind should come back.
+const comeBack = time.Second
+
+// endpoints is the directory, or a 503 where it is not open yet.
+func (s *Service) endpoints() (*directory, error) {
+	d := s.directory.Load()
+	if d == nil {
+		return nil, problem.Busy("The service is starting, or stopping.", comeBack)
+	}
+	return d, nil
+}
