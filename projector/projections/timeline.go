@@ -9,17 +9,20 @@ import (
 	"github.com/throughline/throughline/schema/words"
 )
 
-// Timeline gives one row for each object that an event is linked to, in the order of its links.
+// Timeline gives one row for each object that an event or a transition is linked to, in the order of its links.
 func Timeline() Projection {
 	return Projection{
 		Table:     table.Timeline,
-		Topics:    []topic.Name{topic.Events},
+		Topics:    []topic.Name{topic.Events, topic.Conversations},
 		Version:   1,
 		Transform: timelineRows,
 	}
 }
 
 func timelineRows(ctx context.Context, rec Record, open Opener, to *table.Block) error {
+	if rec.Name == topic.Conversations {
+		return transitionTimeline(ctx, rec, open, to)
+	}
 	e, p, err := openEvent(ctx, rec, open)
 	if err != nil {
 		return err

@@ -25,9 +25,11 @@ func Migrations() fs.FS {
 
 // Names of the tables that projections write.
 const (
-	Timeline = "timeline"
-	EventLog = "event_log"
-	Objects  = "objects"
+	Timeline      = "timeline"
+	EventLog      = "event_log"
+	Objects       = "objects"
+	Transitions   = "conversation_transitions"
+	Conversations = "conversations"
 )
 
 // Group is the consumer group, without the installation's prefix, that projects a table: there is one for each. What

@@ -40,6 +40,18 @@ func rows() map[string]table.Row {
 			Workspace: "acme", ObjectType: "CUSTOMER", ObjectID: "c1", ExternalID: "195959", Name: "Ann", Attributes: `{"a":1}`,
 			Relations: "[]", UpdatedAt: at(), Deleted: true, From: source(),
 		},
+		table.Transitions: &table.TransitionRow{
+			Workspace: "acme", OccurredAt: at(), ConversationID: "k1", Version: 3, Type: "responded", From: "QUEUED", To: "ACTIVE",
+			First: true, AgentType: "USER", AgentID: "u1", Rating: 4, StayEnded: true, StayContinues: true, StayNumber: 1,
+			StayFrom: at().Add(-time.Second), StayBegan: at().Add(-time.Minute), StayTeam: "sales", StayChannel: "web", CustomerID: "c1",
+			Team: "help", Channel: "mail", LastAgentType: "USER", LastAgentID: "u2", OpenedAt: at().Add(-time.Hour), Responded: true,
+			FirstRespondedAt: at(), Transition: `{"version":3}`, ReceivedAt: at(), StoredAt: at().Add(time.Second), Source: source(),
+		},
+		table.Conversations: &table.ConversationRow{
+			Workspace: "acme", ConversationID: "k1", Version: 3, State: "ACTIVE", CustomerID: "c1", AgentID: "u1", Team: "sales",
+			Channel: "web", OpenedAt: at(), QueuedAt: at(), LastTransitionAt: at(), Stays: 2, Conversation: "{}",
+			StoredAt: at().Add(time.Second), From: source(),
+		},
 	}
 }
 

@@ -1,0 +1,29 @@
+CREATE TABLE IF NOT EXISTS conversations_local ON CLUSTER 'main'
+(
+    workspace          LowCardinality(String),
+    conversation_id    String,
+    version            Int64,
+    state              LowCardinality(String),
+    customer_id        String,
+    agent_id           String,
+    team               LowCardinality(String),
+    channel            LowCardinality(String),
+    opened_at          DateTime64(3, 'UTC'),
+    queued_at          DateTime64(3, 'UTC'),
+    last_transition_at DateTime64(3, 'UTC'),
+    stays              Int32,
+    conversation       String CODEC(ZSTD(3)),
+    stored_at          DateTime64(3, 'UTC'),
+    _topic             LowCardinality(String),
+    _partition         Int32,
+    _offset            Int64,
+    _row               Int32,
+    INDEX opened_minmax opened_at TYPE minmax GRANULARITY 1,
+    INDEX state_set state TYPE set(8) GRANULARITY 1
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/throughline/conversations_local', '{replica}', _offset)
+ORDER BY (workspace, conversation_id)
+SETTINGS index_granularity = 2048, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS conversations ON CLUSTER 'main' AS throughline.conversations_local
+ENGINE = Distributed('main', 'throughline', 'conversations_local', cityHash64(workspace, conversation_id));
