@@ -126,8 +126,14 @@ func (c *Check) ClickHouse(ctx context.Context, cfg store.Config, access store.A
 	if !reached {
 		return
 	}
+	defer func() { _ = conn.Close() }() // it was for reading
+	if cfg.Cluster != "" {
+		c.say(ctx, "cluster", func(ctx context.Context) (string, error) {
+			shards, replicas, err := store.Shards(ctx, conn, cfg.Cluster)
+			return fmt.Sprintf("%s has %d shards and %d servers", cfg.Cluster, shards, replicas), err
+		})
+	}
 	c.say(ctx, "tables", func(ctx context.Context) (string, error) {
-		defer func() { _ = conn.Close() }() // it was for reading
 		if err := store.Migrated(ctx, conn, table.Migrations()); err != nil {
 			if errors.Is(err, store.ErrPending) {
 				err = fmt.Errorf("%w (`throughline migrate` applies them)", err)

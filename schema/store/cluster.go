@@ -70,6 +70,12 @@ func MigrateCluster(ctx context.Context, conn Conn, files fs.FS, cluster string,
 	if err != nil {
 		return nil, err
 	}
+	if err := sameForm(ctx, conn, true); err != nil {
+		return nil, err
+	}
+	if _, _, err := Shards(ctx, conn, cluster); err != nil {
+		return nil, err
+	}
 	for i := range list {
 		if list[i].statements, err = form(list[i].Statement); err != nil {
 			return nil, fmt.Errorf("migration %s: %w", list[i].Name, err)
@@ -78,6 +84,25 @@ func MigrateCluster(ctx context.Context, conn Conn, files fs.FS, cluster string,
 	// One table with a replica on every server, whatever its shard.
 	record := createRecord(onCluster(cluster), "ReplicatedMergeTree('/clickhouse/tables/{database}/schema_migrations', '{shard}-{replica}')")
 	return migrate(ctx, conn, list, record, progress)
+}
+
+// Shards tells how many shards a cluster has, and how many servers in all. A
+// cluster that the server does not know is an error, and so is one where an
+// insert would be written to every replica by the server that it came to.
+func Shards(ctx context.Context, conn Conn, cluster string) (shards, servers uint64, err error) {
+	var careless uint64
+	err = conn.QueryRow(ctx, `SELECT uniqExact(shard_num), count(), countIf(internal_replication = 0)
+		FROM system.clusters WHERE cluster = $1`, cluster).Scan(&shards, &servers, &careless)
+	switch {
+	case err != nil:
+		return 0, 0, fmt.Errorf("look for cluster %s: %w", cluster, err)
+	case servers == 0:
+		return 0, 0, fmt.Errorf("the server knows no cluster %s: name it in remote_servers of its configuration", cluster)
+	case careless > 0:
+		return 0, 0, fmt.Errorf("cluster %s has shards without internal_replication: set it to true in remote_servers", cluster)
+	default:
+		return shards, servers, nil
+	}
 }
 
 // sameForm refuses a database whose record of migrations has another engine

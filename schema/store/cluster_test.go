@@ -150,6 +150,9 @@ func TestADatabaseKeepsTheFormThatItWasMadeIn(t *testing.T) {
 	if _, err := store.MigrateCluster(t.Context(), conn, table.Migrations(), "main", form, nil); !errors.Is(err, store.ErrOtherForm) {
 		t.Errorf("tables of one server are migrated for a cluster: %v", err)
 	}
+	if _, _, err := store.Shards(t.Context(), conn, "main"); err == nil || !strings.Contains(err.Error(), "knows no cluster main") {
+		t.Errorf("a cluster that is not there: %v", err)
+	}
 }
 
 func TestWritesAreForegroundAndReadsConsistentWhateverTheCluster(t *testing.T) {

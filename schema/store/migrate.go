@@ -102,13 +102,13 @@ func Migrate(ctx context.Context, conn Conn, files fs.FS, progress func(Migratio
 	if err != nil {
 		return nil, err
 	}
+	if err := sameForm(ctx, conn, false); err != nil {
+		return nil, err
+	}
 	return migrate(ctx, conn, list, createRecord("", "MergeTree"), progress)
 }
 
 func migrate(ctx context.Context, conn Conn, list []Migration, record string, progress func(Migration)) ([]Migration, error) {
-	if err := sameForm(ctx, conn, strings.Contains(record, "Replicated")); err != nil {
-		return nil, err
-	}
 	if err := conn.Exec(ctx, record); err != nil {
 		return nil, fmt.Errorf("create schema_migrations: %w", err)
 	}

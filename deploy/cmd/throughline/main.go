@@ -4,6 +4,8 @@
 // It exits with 0 when it has done what was asked, 1 where it could not, and 2 where it was not asked properly.
 package main
 
+//go:generate go test -run Reference -update .
+
 import (
 	"os"
 	_ "time/tzdata" // a workspace's days begin in its own zone, also where the system knows none
