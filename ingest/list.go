@@ -47,14 +47,14 @@ func readCursor(route, what, cursor string) (string, error) {
 	return after, nil
 }
 
-// typesParam reads the parameter objectType, which may be repeated; absent it means every type. The types come sorted.
-func typesParam(q *web.Params) []object.Type {
+// typesParam reads the parameter objectType, which may be repeated; absent it means every type. The types come sorted. A
+// word that is no type is a 422, as it is in bodies and paths.
+func typesParam(q *web.Params) ([]object.Type, error) {
 	var types []object.Type
 	for _, name := range q.Strings("objectType") {
 		t, err := object.ParseType(name)
 		if err != nil {
-			q.Fault("objectType", err.Error())
-			return nil
+			return nil, problem.Invalid(problem.Fault{Parameter: "objectType", Detail: err.Error()})
 		}
 		types = append(types, t)
 	}
@@ -62,7 +62,7 @@ func typesParam(q *web.Params) []object.Type {
 		types = object.Types()
 	}
 	slices.Sort(types)
-	return slices.Compact(types)
+	return slices.Compact(types), nil
 }
 
 // positionTimeout is how long a read waits for the writes of its positions.

@@ -189,7 +189,7 @@ func (s *Service) deleteObject(w http.ResponseWriter, r *http.Request) error {
 func (s *Service) listObjects(w http.ResponseWriter, r *http.Request) error {
 	workspace := access.From(r.Context()).Workspace
 	q := web.Query(r)
-	types := typesParam(q)
+	types, invalid := typesParam(q)
 	externalID := q.String("externalId")
 	if externalID == "" {
 		q.Fault("externalId", "is required")
@@ -199,6 +199,9 @@ func (s *Service) listObjects(w http.ResponseWriter, r *http.Request) error {
 	limit, after, positions := q.Limit(), q.String("cursor"), q.Strings("position")
 	if err := q.Err(); err != nil {
 		return err
+	}
+	if invalid != nil {
+		return invalid
 	}
 	from, err := readCursor("objects", externalID, after)
 	if err != nil {

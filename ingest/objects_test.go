@@ -116,6 +116,7 @@ func TestObjectRequestIsRefused(t *testing.T) {
 		"an unknown parameter":             {http.MethodDelete, c1 + "?erase=true", ``, 400, ""},
 		"a list without an external id":    {http.MethodGet, "/v1/objects?objectType=CUSTOMER", ``, 400, ""},
 		"a position that is none":          {http.MethodGet, c1 + "?position=abc", ``, 400, ""},
+		"a list of an unknown type":        {http.MethodGet, "/v1/objects?objectType=shoe&externalId=a", ``, 422, ""},
 		"a cursor that is none":            {http.MethodGet, "/v1/objects?externalId=a&cursor=abc", ``, 400, ""},
 		"another method":                   {http.MethodPost, c1, ``, 405, ""},
 	} {
