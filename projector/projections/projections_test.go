@@ -263,7 +263,7 @@ func TestWhatCannotBeTransformedIsPoison(t *testing.T) {
 
 func TestTimesThatATableCannotHoldAreMovedIntoIt(t *testing.T) {
 	t.Parallel()
-	value := []byte(`{"workspace":"ws","objectType":"USER","objectId":"u","name":"n","occurredAt":"9999-01-01T00:00:00Z","receivedAt":"0001-01-01T00:00:00Z"}`)
+	value := []byte(`{"workspace":"ws","objectType":"USER","objectId":"u","name":"n","occurredAt":"9999-01-01T00:00:00Z","receivedAt":"0001-01-02T00:00:00Z"}`)
 	rec := record(topic.Submissions, "", value)
 	rec.Timestamp = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, column := range []string{"occurred_at", "received_at", "stored_at"} {
@@ -281,7 +281,9 @@ func FuzzTransforms(f *testing.F) {
 	f.Add(2, "", []byte(`{"workspace":"w","objectType":"agent","payload":{"a":[1]},"occurredAt":-99999999999999}`))
 	f.Add(3, "", []byte(`{"v":1,"topic":"p.submissions.v1","workspace":"w","value":"e30="}`))
 	f.Add(4, "w/USER/u", []byte(`{"v":1,"workspace":"w","objectType":"USER","objectId":"u","relations":[{}]}`))
-	names := []topic.Name{topic.Events, topic.Rejections, topic.Submissions, topic.DeadLetters, topic.Objects}
+	f.Add(5, "w/CONVERSATION/k", []byte(`{"v":1,"workspace":"w","conversationId":"k","version":1,"type":"closed","to":"CLOSED","links":[{}],`+
+		`"stay":{},"after":{"workspace":"w","conversationId":"k","version":1,"state":"CLOSED"}}`))
+	names := []topic.Name{topic.Events, topic.Rejections, topic.Submissions, topic.DeadLetters, topic.Objects, topic.Conversations}
 	f.Fuzz(func(t *testing.T, which int, key string, value []byte) {
 		rec := record(names[uint(which)%uint(len(names))], key, value)
 		for _, p := range projections.All() {
