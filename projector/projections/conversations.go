@@ -73,7 +73,7 @@ func conversationRows(_ context.Context, rec Record, _ Opener, to *table.Block) 
 	row := table.ConversationRow{
 		Workspace: c.Workspace, ConversationID: c.ID, Version: c.Version, State: string(c.State), Team: c.Team, Channel: c.Channel,
 		OpenedAt: c.OpenedAt.Time, QueuedAt: c.QueuedAt.Time, LastTransitionAt: within(c.LastTransitionAt.Time),
-		Stays: int32(c.Stays), Conversation: string(state), StoredAt: rec.StoredAt(), From: rec.source(0),
+		Stays: int32(c.Stays), Conversation: string(state), From: rec.source(0),
 	}
 	_, row.CustomerID = party(c.Customer)
 	_, row.AgentID = party(c.Agent)

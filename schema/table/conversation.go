@@ -47,7 +47,6 @@ type ConversationRow struct {
 	Stays                                int32
 	// Conversation is the JSON of a conversation.Conversation.
 	Conversation string
-	StoredAt     time.Time
 	From         Source
 }
 
@@ -98,7 +97,6 @@ func (r *ConversationRow) write(b *Block) {
 	b.time("last_transition_at", r.LastTransitionAt)
 	b.int32("stays", r.Stays)
 	b.text("conversation", r.Conversation)
-	b.time("stored_at", r.StoredAt)
 	b.source(r.From)
 }
 

@@ -49,8 +49,7 @@ func rows() map[string]table.Row {
 		},
 		table.Conversations: &table.ConversationRow{
 			Workspace: "acme", ConversationID: "k1", Version: 3, State: "ACTIVE", CustomerID: "c1", AgentID: "u1", Team: "sales",
-			Channel: "web", OpenedAt: at(), QueuedAt: at(), LastTransitionAt: at(), Stays: 2, Conversation: "{}",
-			StoredAt: at().Add(time.Second), From: source(),
+			Channel: "web", OpenedAt: at(), QueuedAt: at(), LastTransitionAt: at(), Stays: 2, Conversation: "{}", From: source(),
 		},
 	}
 }

@@ -13,7 +13,6 @@ CREATE TABLE IF NOT EXISTS conversations_local ON CLUSTER 'main'
     last_transition_at DateTime64(3, 'UTC'),
     stays              Int32,
     conversation       String CODEC(ZSTD(3)),
-    stored_at          DateTime64(3, 'UTC'),
     _topic             LowCardinality(String),
     _partition         Int32,
     _offset            Int64,
