@@ -88,6 +88,7 @@ type edge struct {
 	t        *testing.T
 	log      *log
 	url      string
+	service  *ingest.Service
 	access   *access.Access
 	registry *registry.Registry
 	run      func() // starts the registry's view, once
@@ -130,7 +131,7 @@ func (l *log) edge(t *testing.T, change ...func(*options)) *edge {
 		})
 	}
 	server := httptest.NewServer(contract.Handler(t, service.Handler()))
-	e := &edge{t: t, log: l, url: server.URL, access: keys, registry: objects}
+	e := &edge{t: t, log: l, url: server.URL, service: service, access: keys, registry: objects}
 	e.run = sync.OnceFunc(func() { start(objects.Run) })
 	start(keys.Run)
 	start(service.Run)

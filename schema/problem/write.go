@@ -57,6 +57,9 @@ func Write(w http.ResponseWriter, r *http.Request, p *Problem) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Del("Content-Encoding")
 	w.WriteHeader(out.Status)
+	if r.Method == http.MethodHead {
+		return // the headers are all there is
+	}
 	_, _ = w.Write(body) // a client that has gone cannot be told
 }
 
