@@ -28,8 +28,8 @@ type handler struct {
 	embedded bool
 	// partitions is the number of partitions of commands, and so of the outputs.
 	partitions int
-	// conversations and snapshots are the full names of the topics.
-	conversations, snapshots string
+	// conversations, snapshots and replies are the full names of the topics.
+	conversations, snapshots, replies string
 }
 
 func newHandler(deps Deps) *handler {
@@ -38,6 +38,7 @@ func newHandler(deps Deps) *handler {
 		sealing:  registry.Records{Kafka: deps.Kafka, Master: deps.Master, Now: time.Now},
 		producer: deps.Producer, metrics: newMetrics(deps.Reg), log: deps.Log, embedded: deps.Kafka.Embedded,
 		conversations: deps.Kafka.Topic(topic.Conversations), snapshots: deps.Kafka.Topic(topic.ConversationState),
+		replies: deps.Kafka.Topic(topic.CommandReplies),
 	}
 }
 
@@ -194,6 +195,7 @@ func (h *handler) Commit(ctx context.Context, done []stream.Done) error {
 			c.Input = max(c.Input, d.Input)
 			c.Conversations = max(c.Conversations, d.Outputs[h.conversations])
 			c.States = max(c.States, d.Outputs[h.snapshots])
+			c.Replies = max(c.Replies, d.Outputs[h.replies])
 		}); err != nil {
 			return err
 		}

@@ -19,10 +19,6 @@ const (
 
 // Load implements stream.Handler. The store has the states up to its checkpoint, so only what is newer is read: the
 // snapshots, and over them the transitions that conversations has beyond them.
-//
-// On a broker that commits a transaction whole the two always agree. The embedded broker may be killed between the two,
-// and then the snapshot may be there and its transition not. The transition is the truth and will be written again with
-// the same version, so there the snapshots are not read at all: each transition carries the state after it.
 func (h *handler) Load(ctx context.Context, p int32, out *stream.OutputReader) error {
 	h.states.disown(p)
 	if h.partitions = out.Partitions(topic.ConversationCommands); h.partitions == 0 {
@@ -40,23 +36,51 @@ func (h *handler) Load(ctx context.Context, p int32, out *stream.OutputReader) e
 	h.states.own(p, c)
 	out.Answered(c.Input)
 	next := c
-	if !h.embedded {
-		if next.States, err = h.read(ctx, p, out, topic.ConversationState, c.States, h.takeSnapshot); err != nil {
-			return err
-		}
-	}
-	if next.Conversations, err = h.read(ctx, p, out, topic.Conversations, c.Conversations, h.takeTransition); err != nil {
-		return err
-	}
 	if h.embedded {
-		// Which inputs a torn transaction has answered is known only as long as its outputs are read.
-		next = c
+		err = h.loadTorn(ctx, p, c, out)
+	} else {
+		next, err = h.loadWhole(ctx, p, c, out)
+	}
+	if err != nil {
+		return fmt.Errorf("load states: %w", err)
 	}
 	if err := h.states.commit(p, func(c *checkpoint) { *c = next }); err != nil {
 		return err
 	}
 	h.log.DebugContext(ctx, "states loaded", "partition", p, "states_from", c.States, "conversations_from", c.Conversations)
 	return nil
+}
+
+// loadWhole reads what a broker has that commits a transaction whole, and returns the checkpoint behind it.
+func (h *handler) loadWhole(ctx context.Context, p int32, c checkpoint, out *stream.OutputReader) (checkpoint, error) {
+	var err error
+	if c.States, err = out.Read(ctx, topic.ConversationState, c.States, h.each(p, h.takeSnapshot)); err != nil {
+		return c, err
+	}
+	c.Conversations, err = out.Read(ctx, topic.Conversations, c.Conversations, h.each(p, h.takeTransition))
+	return c, err
+}
+
+// loadTorn reads what the embedded broker has, which may have been killed in the middle of a transaction: a snapshot may be
+// there and its transition not. The transition is the truth, and is going to be written again with the same version. So the
+// states are those after the transitions, which each carries; a snapshot adds the commands that it remembers, and is no
+// answer. A reply is one where it says that nothing changed: what was told so must not take effect later. The checkpoint
+// stays where it is: which inputs a torn transaction has answered is known only as long as its outputs are read.
+func (h *handler) loadTorn(ctx context.Context, p int32, c checkpoint, out *stream.OutputReader) error {
+	if _, err := out.Read(ctx, topic.Conversations, c.Conversations, h.each(p, h.takeTransition)); err != nil {
+		return err
+	}
+	if _, err := out.Peek(ctx, topic.ConversationState, c.States, h.each(p, h.takeMemory)); err != nil {
+		return err
+	}
+	_, err := out.Peek(ctx, topic.CommandReplies, c.Replies, func(r *stream.Record) error {
+		reply, err := conv.ParseReply(r.Value)
+		if err != nil || reply.Changed {
+			return err
+		}
+		return out.Answers(r)
+	})
+	return err
 }
 
 // fits says whether a checkpoint belongs to the log that is there.
@@ -80,14 +104,17 @@ func (h *handler) begin(ctx context.Context, p int32, out *stream.OutputReader) 
 	if !h.embedded {
 		c.Conversations = max(start, end-tail)
 	}
+	// Replies expire; those of the last transaction have not.
+	_, c.Replies = out.Bounds(topic.CommandReplies)
+	c.Replies = max(0, c.Replies-tail)
 	h.log.InfoContext(ctx, "states begin anew", "partition", p, "from", c.States)
 	return c, h.states.begin(p, c)
 }
 
-// read gives every record of an output from an offset on to take, and returns the next offset.
-func (h *handler) read(ctx context.Context, p int32, out *stream.OutputReader, name topic.Name, from int64, take func(int32, *stream.Record) error) (int64, error) {
+// each gives records of an output to take, and writes what it took now and then.
+func (h *handler) each(p int32, take func(int32, *stream.Record) error) func(*stream.Record) error {
 	n := 0
-	next, err := out.Read(ctx, name, from, func(r *stream.Record) error {
+	return func(r *stream.Record) error {
 		if err := take(p, r); err != nil {
 			// Nobody but this processor writes here: to go on would be to decide on a state that is not the log's.
 			return fmt.Errorf("%w: %s: %w", stream.ErrStop, topic.Origin(r.Topic, r.Partition, r.Offset), err)
@@ -96,11 +123,7 @@ func (h *handler) read(ctx context.Context, p int32, out *stream.OutputReader, n
 			return h.states.commit(p, func(*checkpoint) {})
 		}
 		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("load states: %w", err)
 	}
-	return next, nil
 }
 
 // takeSnapshot takes the state of a conversation over as it is.
@@ -116,7 +139,7 @@ func (h *handler) takeSnapshot(p int32, r *stream.Record) error {
 	return nil
 }
 
-// takeTransition folds a transition that the snapshots do not have.
+// takeTransition folds a transition that the states do not have: it carries the one after it.
 func (h *handler) takeTransition(p int32, r *stream.Record) error {
 	t, err := conv.ParseTransition(r.Value)
 	if err != nil {
@@ -126,11 +149,30 @@ func (h *handler) takeTransition(p int32, r *stream.Record) error {
 	if err != nil || t.Version <= e.snapshot.Version {
 		return err
 	}
-	next := e.snapshot.AfterTransition(t.After, t)
-	encoded, err := next.Encode()
+	return h.replace(p, r.Key, e.snapshot.AfterTransition(t.After, t))
+}
+
+// takeMemory takes over the commands that a snapshot remembers, where its transition is there.
+func (h *handler) takeMemory(p int32, r *stream.Record) error {
+	if r.Value == nil {
+		return nil
+	}
+	s, err := conv.ParseSnapshot(r.Value)
 	if err != nil {
 		return err
 	}
-	h.states.put(p, r.Key, &entry{snapshot: next, encoded: encoded})
+	e, err := h.states.get(p, r.Key)
+	if err != nil || s.Version > e.snapshot.Version {
+		return err
+	}
+	return h.replace(p, r.Key, e.snapshot.Remembering(s))
+}
+
+func (h *handler) replace(p int32, key []byte, s *conv.Snapshot) error {
+	encoded, err := s.Encode()
+	if err != nil {
+		return err
+	}
+	h.states.put(p, key, &entry{snapshot: s, encoded: encoded})
 	return nil
 }

@@ -46,9 +46,10 @@ type checkpoint struct {
 	Topics [3][16]byte `json:"topics"`
 	// Input: every command below this offset is answered.
 	Input int64 `json:"input"`
-	// Conversations and States are the next offsets to read of the partition's outputs.
+	// Conversations, States and Replies are the next offsets to read of the partition's outputs.
 	Conversations int64 `json:"conversations"`
 	States        int64 `json:"states"`
+	Replies       int64 `json:"replies"`
 }
 
 func newStates() *states { return &states{parts: map[int32]*partition{}} }

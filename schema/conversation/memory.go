@@ -79,3 +79,17 @@ func (s *Snapshot) remember(after Conversation, command string, at int64) *Snaps
 	}
 	return next
 }
+
+// Remembering is the snapshot with the commands of an earlier one of the same conversation, which come first.
+func (s *Snapshot) Remembering(earlier *Snapshot) *Snapshot {
+	merged := &Snapshot{Conversation: s.Conversation, Commands: slices.Clone(earlier.Commands)}
+	for _, r := range s.Commands {
+		if !slices.ContainsFunc(earlier.Commands, func(e Remembered) bool { return e.Command == r.Command }) {
+			merged.Commands = append(merged.Commands, r)
+		}
+	}
+	if n := len(merged.Commands) - MaxRemembered; n > 0 {
+		merged.Commands = merged.Commands[n:]
+	}
+	return merged
+}

@@ -66,27 +66,31 @@ func (o *OutputReader) Answered(offset int64) { o.answered.raise(min(offset, o.l
 // What came before from must be covered by Answered. An output topic that has no partition of this number has
 // nothing to read.
 func (o *OutputReader) Read(ctx context.Context, t topic.Name, from int64, each func(*Record) error) (int64, error) {
-	return o.read(ctx, t, from, func(r *Record) error {
-		origin, err := Origin(r)
-		switch {
-		case errors.Is(err, ErrNoOrigin):
-			// Somebody else's record: it answers nothing of ours.
-		case err != nil:
-			return fmt.Errorf("read output %s/%d at %d: %w", r.Topic, r.Partition, r.Offset, err)
-		case origin.TopicPartition == TopicPartition{o.input, o.partition}:
-			o.answered.add(origin.Offset)
+	return o.Peek(ctx, t, from, func(r *Record) error {
+		if err := o.Answers(r); err != nil {
+			return err
 		}
 		return each(r)
 	})
 }
 
-// Peek is Read for outputs that do not stand for an answer: an input of which nothing but such an output is there, because
-// its transaction was torn, is answered again.
-func (o *OutputReader) Peek(ctx context.Context, t topic.Name, from int64, each func(*Record) error) (int64, error) {
-	return o.read(ctx, t, from, each)
+// Answers notes that an output which Peek gave answers its input.
+func (o *OutputReader) Answers(r *Record) error {
+	origin, err := Origin(r)
+	switch {
+	case errors.Is(err, ErrNoOrigin):
+		// Somebody else's record: it answers nothing of ours.
+	case err != nil:
+		return fmt.Errorf("read output %s/%d at %d: %w", r.Topic, r.Partition, r.Offset, err)
+	case origin.TopicPartition == TopicPartition{o.input, o.partition}:
+		o.answered.add(origin.Offset)
+	}
+	return nil
 }
 
-func (o *OutputReader) read(ctx context.Context, t topic.Name, from int64, each func(*Record) error) (int64, error) {
+// Peek is Read for outputs that do not all stand for an answer (Answers says which do): an input of which nothing but
+// others is there, because its transaction was torn, is answered again.
+func (o *OutputReader) Peek(ctx context.Context, t topic.Name, from int64, each func(*Record) error) (int64, error) {
 	tp := TopicPartition{o.cfg.Topic(t), o.partition}
 	end, ok := o.ends[tp]
 	if !ok {
