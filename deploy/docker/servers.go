@@ -35,7 +35,7 @@ func kafkaRecipe(ctx context.Context, b *builder) (recipe, error) {
 	return recipe{
 		inputs: []string{version, kafkaModules, kafkaEntry, filepath.Base(filepath.Dir(libs))},
 		changes: []string{
-			"USER 65532:65532",
+			"USER 1000:1000",
 			"WORKDIR /opt/kafka",
 			"ENV PATH=/opt/java/bin:/bin",
 			`ENTRYPOINT ["/opt/kafka/start.sh"]`,
@@ -57,7 +57,7 @@ func kafkaRecipe(ctx context.Context, b *builder) (recipe, error) {
 			r.tree(ctx, "/opt/java", java)
 			r.tree(ctx, "/opt/kafka/libs", libs)
 			r.text("/opt/kafka/start.sh", kafkaEntry, 0o755)
-			r.folder("/var/lib/kafka/data", nobody, 0o755)
+			r.folder("/var/lib/kafka/data", kafkaUser, 0o755)
 			return nil
 		},
 	}, nil
@@ -119,7 +119,7 @@ func clickHouseRecipe(ctx context.Context, b *builder) (recipe, error) {
 	return recipe{
 		inputs: []string{code, filepath.Base(filepath.Dir(library)), clickHouseConfig, clickHouseUsers},
 		changes: []string{
-			"USER 65532:65532",
+			"USER 101:101",
 			"WORKDIR /var/lib/clickhouse",
 			"ENV PATH=/bin",
 			`ENTRYPOINT ["/usr/bin/clickhouse"]`,
@@ -134,7 +134,7 @@ func clickHouseRecipe(ctx context.Context, b *builder) (recipe, error) {
 			r.text("/etc/clickhouse-server/users.xml", clickHouseUsers, 0o644)
 			r.folder("/etc/clickhouse-server/config.d", root, 0o755)
 			r.folder("/etc/clickhouse-server/users.d", root, 0o755)
-			r.folder("/var/lib/clickhouse", nobody, 0o755)
+			r.folder("/var/lib/clickhouse", clickHouseUser, 0o755)
 			return nil
 		},
 	}, nil

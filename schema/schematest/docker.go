@@ -168,12 +168,21 @@ func hostName() string {
 // start starts a container.
 func (d *docker) start(ctx context.Context, request testcontainers.ContainerRequest) (testcontainers.Container, error) {
 	request.Labels = labels()
-	c, err := testcontainers.GenericContainer(ctx, testcontainers.GenericContainerRequest{ContainerRequest: request, Started: true})
+	c, err := testcontainers.GenericContainer(ctx, testcontainers.GenericContainerRequest{
+		ContainerRequest: request, Started: true, Logger: quiet{},
+	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", request.Image, err), remove(ctx, c))
 	}
 	return c, nil
 }
+
+// quiet keeps the life of containers out of the output of tests; what goes
+// wrong is an error.
+type quiet struct{}
+
+// Printf implements the logger of testcontainers.
+func (quiet) Printf(string, ...any) {}
 
 // remove kills a container and removes it with its data. There may be none.
 func remove(ctx context.Context, c testcontainers.Container) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 
-	"github.com/throughline/throughline/deploy/assembly"
 	"github.com/throughline/throughline/deploy/proxy"
 	"github.com/throughline/throughline/schema/run"
 )
@@ -28,8 +27,8 @@ func (c proxyCommand) Run(ctx context.Context, e env) error {
 	if err != nil {
 		return err
 	}
-	return assembly.Serve(ctx, e.log, assembly.Stop{Front: run.DefaultStopTimeout, Back: stopServices}, []run.Service{
+	return run.Group{Log: e.log}.Run(ctx,
 		run.Server{Name: "admin", Addr: c.Admin, Handler: run.Admin(run.NewRegistry(), ready), Log: e.log}.Service(),
 		run.Server{Name: "http", Addr: c.Listen, Handler: handler, Log: e.log}.Service(),
-	}, nil)
+	)
 }
