@@ -53,9 +53,11 @@ func transitionRows(ctx context.Context, rec Record, open Opener, to *table.Bloc
 		row.StayEnded, row.StayContinues = true, s.Continues
 		row.StayFrom, row.StayBegan, row.StayTeam, row.StayChannel = s.From.Time, s.Began.Time, s.Team, s.Channel
 	}
-	if row.Transition, err = transitionText(t, p); err != nil {
-		return err
+	text, err := t.Answer(p)
+	if err != nil {
+		return poison(err)
 	}
+	row.Transition = string(text)
 	to.Add(&row)
 	return nil
 }
@@ -87,15 +89,15 @@ func transitionTimeline(ctx context.Context, rec Record, open Opener, to *table.
 	if err != nil {
 		return err
 	}
-	text, err := transitionText(t, p)
+	text, err := t.Answer(p)
 	if err != nil {
-		return err
+		return poison(err)
 	}
 	name, description := transitionWords(t, p)
 	row := table.TimelineRow{
 		Workspace: t.Workspace, OccurredAt: within(t.OccurredAt.Time), EventID: t.ID(),
 		PrimaryType: string(object.Conversation), PrimaryID: t.ConversationID, Kind: "transition",
-		Name: name, Description: description, Words: words.Column(name, description), Transition: text,
+		Name: name, Description: description, Words: words.Column(name, description), Transition: string(text),
 		ReceivedAt: within(t.ReceivedAt.Time), StoredAt: rec.StoredAt(),
 	}
 	for i, link := range t.Links {

@@ -1,100 +1,12 @@
 package projections
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/throughline/throughline/schema/conversation"
-	"github.com/throughline/throughline/schema/event"
-	"github.com/throughline/throughline/schema/object"
 )
-
-// transition is a transition as the API answers it, on timelines too. What it does not name is left out.
-type transition struct {
-	ConversationID string             `json:"conversationId"`
-	Version        int64              `json:"version"`
-	Type           conversation.Type  `json:"type"`
-	ID             string             `json:"id,omitempty"`
-	From           conversation.State `json:"from,omitempty"`
-	To             conversation.State `json:"to"`
-	OccurredAt     event.Time         `json:"occurredAt"`
-	ReceivedAt     event.Time         `json:"receivedAt"`
-	Implied        bool               `json:"implied,omitempty"`
-	First          *bool              `json:"first,omitempty"`
-	Customer       *person            `json:"customer,omitempty"`
-	Agent          *person            `json:"agent,omitempty"`
-	Bot            *person            `json:"bot,omitempty"`
-	Agents         []*person          `json:"agents,omitempty"`
-	Team           string             `json:"team,omitempty"`
-	Channel        string             `json:"channel,omitempty"`
-	Proactive      bool               `json:"proactive,omitempty"`
-	ToQueue        bool               `json:"toQueue,omitempty"`
-	Labels         *[]string          `json:"labels,omitempty"`
-	Rating         int                `json:"rating,omitempty"`
-	Comment        string             `json:"comment,omitempty"`
-	Reason         string             `json:"reason,omitempty"`
-	Attributes     json.RawMessage    `json:"attributes,omitempty"`
-	// WaitedSeconds is the length of the stay in the queue that the transition has ended.
-	WaitedSeconds *float64        `json:"waitedSeconds,omitempty"`
-	Missing       []object.Lookup `json:"missing,omitempty"`
-}
-
-// person is a party as the API answers it. One that is not known has no id; what it was called is among the missing.
-type person struct {
-	Type object.Type `json:"objectType"`
-	ID   string      `json:"objectId,omitempty"`
-}
-
-func personOf(p *conversation.Party) *person {
-	if p == nil {
-		return nil
-	}
-	return &person{p.Type, p.ID}
-}
-
-// transitionText writes a transition as the API answers it. Attributes stay byte for byte what was sent.
-func transitionText(t *conversation.Transition, p *conversation.Personal) (string, error) {
-	out := transition{
-		ConversationID: t.ConversationID, Version: t.Version, Type: t.Type, ID: t.CommandID, From: t.From, To: t.To,
-		OccurredAt: t.OccurredAt, ReceivedAt: t.ReceivedAt, Implied: t.Implied, First: t.First,
-		Customer: personOf(t.Customer), Agent: personOf(t.Agent), Team: t.Team, Channel: t.Channel, Proactive: t.Proactive,
-		ToQueue: t.ToQueue, Rating: t.Rating, Comment: p.Comment, Reason: t.Reason, Missing: p.Missing,
-	}
-	if t.Agent != nil && t.Agent.Type == object.Chatbot {
-		out.Agent, out.Bot = nil, out.Agent
-	}
-	for i := range t.Agents {
-		out.Agents = append(out.Agents, personOf(&t.Agents[i]))
-	}
-	if t.Type == conversation.Labeled {
-		labels := append([]string{}, t.Labels...)
-		out.Labels = &labels
-	}
-	if t.Stay != nil {
-		waited := t.OccurredAt.Sub(t.Stay.From.Time).Seconds()
-		out.WaitedSeconds = &waited
-	}
-	// A raw value would be compacted on the way; so it is put in behind.
-	const hole = `{"attributes":0}`
-	if p.Attributes != "" {
-		out.Attributes = json.RawMessage(hole)
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(out); err != nil {
-		return "", poison(fmt.Errorf("encode transition: %w", err))
-	}
-	text := strings.TrimSuffix(b.String(), "\n")
-	if p.Attributes != "" {
-		before, after, _ := strings.Cut(text, `"attributes":`+hole)
-		text = before + `"attributes":` + p.Attributes + after
-	}
-	return text, nil
-}
 
 // transitionWords says what happened in words, as it stands on timelines.
 func transitionWords(t *conversation.Transition, p *conversation.Personal) (name, description string) {
