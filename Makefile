@@ -34,8 +34,34 @@ run: build ## Start everything on this machine, with its data in .throughline/
 demo: build ## Post a day of real calls to a system of its own, and show a timeline
 	bin/throughline demo
 
+# Everything on this machine in containers; the data stays in volumes. Compose 2,
+# or else the docker-compose of before. Its secrets are made once and kept.
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+export COMPOSE_PROJECT_NAME ?= throughline
+
+.PHONY: up
+up: .env ## Start every service in a container of its own, with Kafka and ClickHouse (Docker)
+	images=$$(go run ./deploy/cmd/images) && env $$images $(COMPOSE) up --detach
+	@echo "Throughline is at http://$${THROUGHLINE_PUBLISH:-127.0.0.1:8080}. Make a workspace and a key for it:"
+	@echo "  $(COMPOSE) -p $(COMPOSE_PROJECT_NAME) exec ingest /throughline keys workspace default"
+	@echo "  $(COMPOSE) -p $(COMPOSE_PROJECT_NAME) exec ingest /throughline keys create default"
+
+.PHONY: down
+down: .env ## Stop what make up started (ARGS=--volumes removes its data)
+	$(COMPOSE) down $(ARGS)
+
+.env:
+	@umask 077 && for name in THROUGHLINE_MASTER_KEY THROUGHLINE_ADMIN_KEY CLICKHOUSE_WRITE_PASSWORD CLICKHOUSE_READ_PASSWORD; do \
+		echo "$$name=$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"; \
+	done >$@.next && mv $@.next $@
+	@echo "made new secrets in .env; keep a copy: without the master key nothing personal can be read"
+
+.PHONY: images
+images: ## Pull or build the container images, and print their names
+	@go run ./deploy/cmd/images $(ARGS)
+
 .PHONY: test
-test: test-embedded test-native ## Run all tests that this machine can run, and say what is left out
+test: test-embedded test-servers ## Run all tests that this machine can run, and say what is left out
 
 # The first pass runs every package. Servers: franz-go's in-process broker and
 # the embedded ClickHouse.
@@ -47,6 +73,22 @@ test-embedded: ## Run all tests with the embedded servers
 # The second pass runs the packages that ask for servers once more, now with
 # Apache Kafka: it fences, times out and rebalances as the in-process broker
 # does not. Never cached, because the servers are no input that Go knows of.
+SERVER_PACKAGES = $(shell go list -f '{{$$p := .ImportPath}}{{range .TestImports}}{{println $$p .}}{{end}}{{range .XTestImports}}{{println $$p .}}{{end}}' work \
+	| awk '$$2 ~ /\/schema\/schematest$$/ { print $$1 }' | sort -u)
+TEST_SERVERS    = go test -count=1 -timeout 20m $(RACE) $(ARGS) $(SERVER_PACKAGES)
+
+.PHONY: test-servers
+test-servers: ## Run the tests that use servers with containers, or without where no Docker engine answers
+	@if docker version >/dev/null 2>&1; then $(MAKE) test-docker; else \
+		echo "left out: the tests in containers (no Docker engine answers); the same tests run without containers"; \
+		$(MAKE) test-native; \
+	fi
+
+.PHONY: test-docker
+test-docker: ## Run the tests that use servers with Kafka and ClickHouse in containers (Docker)
+	@images=$$(go run ./deploy/cmd/images) && export $$images && \
+	echo "SERVERS=docker $(TEST_SERVERS)" && SERVERS=docker $(TEST_SERVERS)
+
 .PHONY: test-native
 test-native: ## Run the tests that use servers with Apache Kafka (Java, Maven)
 	@missing=""; \
@@ -60,10 +102,13 @@ test-native: ## Run the tests that use servers with Apache Kafka (Java, Maven)
 		fi; \
 		exit 0; \
 	fi; \
-	packages=$$(go list -f '{{$$p := .ImportPath}}{{range .TestImports}}{{println $$p .}}{{end}}{{range .XTestImports}}{{println $$p .}}{{end}}' work \
-		| awk '$$2 ~ /\/schema\/schematest$$/ { print $$1 }' | sort -u); \
-	echo "SERVERS=native go test -count=1 $(RACE) $(ARGS)" $$packages; \
-	SERVERS=native go test -count=1 $(RACE) $(ARGS) $$packages
+	echo "SERVERS=native $(TEST_SERVERS)"; \
+	SERVERS=native $(TEST_SERVERS)
+
+# Requests are made of the API's document, good and bad ones; the seed is fixed.
+.PHONY: test-api
+test-api: build ## Test the API against its document with Schemathesis: some minutes (Python)
+	deploy/contract/schemathesis/run $(ARGS)
 
 .PHONY: bench
 bench: ## Run the Go benchmarks
@@ -103,7 +148,7 @@ generate-check: generate ## Fail where a generated file has drifted
 	@git diff --exit-code --stat || { echo "run make generate and commit the result"; exit 1; }
 
 # In the order of what fails fastest. CI asks for the list and times each.
-CHECKS := build fmt-check tidy-check lint test-embedded test-native
+CHECKS := build fmt-check tidy-check lint test-embedded test-servers test-api
 
 .PHONY: check
 check: $(CHECKS) ## Everything that CI runs
