@@ -18,14 +18,15 @@ type Config struct {
 	// BatchRows closes a batch. The greatest is far below max_insert_block_size, which is 1,048,449 by default, so that
 	// the server never cuts a batch in two.
 	BatchRows int `name:"projector-batch-rows" env:"THROUGHLINE_PROJECTOR_BATCH_ROWS" default:"20000" help:"Rows that close a batch."`
-	// BatchBytes closes a batch, by the memory that its rows take. 20,000 rows of 600 bytes take 12 MiB.
-	BatchBytes int `name:"projector-batch-bytes" env:"THROUGHLINE_PROJECTOR_BATCH_BYTES" type:"bytes" default:"16MiB" help:"Bytes that close a batch."`
-	// MemoryBytes bounds what one table holds of records and rows. At this many it polls no more, and its Kafka client,
-	// which has one answer of each broker then, asks for no more. Four batches: two that are inserted, one that is full, and
-	// one that is filled. Beyond it come one poll, that answer (16 MiB, compressed) and the blocks that the ClickHouse client
-	// makes of what is inserted, so that a process with three tables and one broker stays below 3 · (64 + 3 · 16) MiB
-	// where records are compressed to no less than half.
-	MemoryBytes int `name:"projector-memory-bytes" env:"THROUGHLINE_PROJECTOR_MEMORY_BYTES" type:"bytes" default:"64MiB" help:"Bytes of records and rows that one table holds at most before it stops polling."`
+	// BatchBytes closes a batch, by the memory that its rows and the records that they share it with take: about 1 KiB a row.
+	BatchBytes int `name:"projector-batch-bytes" env:"THROUGHLINE_PROJECTOR_BATCH_BYTES" type:"bytes" default:"12MiB" help:"Bytes that close a batch."`
+	// MemoryBytes bounds what one table holds of records and rows. At this many it polls no more, and its Kafka client, which
+	// has one answer of each broker then, asks for no more. It is four batches: two that are inserted, one that is full, and
+	// one that is filled. Beyond it come one poll, that answer (8 MiB, compressed to half or so), and what the ClickHouse
+	// client makes of each batch that is inserted (twice its size). With three tables, one broker and four inserts at a time
+	// that is 3 · (48 + 2 · 16) + 4 · 24 = 336 MiB, of which the garbage collector makes twice as much where nobody says
+	// GOMEMLIMIT.
+	MemoryBytes int `name:"projector-memory-bytes" env:"THROUGHLINE_PROJECTOR_MEMORY_BYTES" type:"bytes" default:"48MiB" help:"Bytes of records and rows that one table holds at most before it stops polling."`
 	// Parallel bounds the batches that a process inserts at a time, and those that it fills. ClickHouse spreads one insert
 	// over few threads, so some at once use more of its cores; more would only queue for the same disk. It stays below the
 	// number of connections that store.Open allows.
@@ -43,7 +44,7 @@ type Config struct {
 // DefaultConfig is what kong fills in where nothing is configured.
 func DefaultConfig() Config {
 	return Config{
-		Dir: ".throughline/projector", BatchRows: 20_000, BatchBytes: 16 << 20, MemoryBytes: 64 << 20, Parallel: 4,
+		Dir: ".throughline/projector", BatchRows: 20_000, BatchBytes: 12 << 20, MemoryBytes: 48 << 20, Parallel: 4,
 		BatchAge: 200 * time.Millisecond, InsertTimeout: 20 * time.Second,
 		SessionTimeout: 10 * time.Second,
 	}

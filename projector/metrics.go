@@ -19,7 +19,7 @@ type metrics struct {
 	rows, batches, retries, deadLetters, redacted, lost, reopened *prometheus.CounterVec
 	verifications                                                 *prometheus.CounterVec
 	insertSeconds                                                 *prometheus.HistogramVec
-	freshness, pending, waiting                                   *prometheus.GaugeVec
+	freshness, pending, waiting, held                             *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -48,6 +48,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		freshness: gauge("freshness_seconds", "Age that the newest record of the last batch had when its rows could be read."),
 		pending: gauge("pending_partitions",
 			"Partitions whose former owner announced batches that are not proven yet; none of their records is read before they are."),
+		held:    gauge("held_bytes", "Memory that records and rows take which are not committed; at its bound no more is polled."),
 		waiting: gauge("waiting_batches", "Batches that could not be inserted, or not be verified, and are tried again."),
 	}
 }

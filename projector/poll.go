@@ -10,8 +10,12 @@ import (
 	"github.com/throughline/throughline/schema/stream"
 )
 
-// pollRecords bounds one poll.
-const pollRecords = 5000
+const (
+	// pollRecords bounds one poll.
+	pollRecords = 5000
+	// maxFetchBytes bounds what a broker sends at once, ahead of what was polled: more than a poll, and less than a batch.
+	maxFetchBytes = 8 << 20
+)
 
 // poll takes over what one poll brings. It waits until something comes or is finished, or until the next batch is old
 // enough; a zero until is no bound.

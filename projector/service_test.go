@@ -294,3 +294,40 @@ func TestProjectorWaitsForAClickHouseThatIsAway(t *testing.T) {
 		t.Error("no insert ever failed, so that nothing is proved")
 	}
 }
+
+func TestATablePollsNoMoreWhileItsMemoryIsFull(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	between := newGate(t, w.store.Addr)
+	behind := *w
+	behind.store.Addr = between.addr
+	var err error
+	behind.conn, err = store.Open(t.Context(), behind.store, store.ReadWrite)
+	must(t, err)
+	t.Cleanup(func() { must(t, behind.conn.Close()) })
+	cfg := w.config()
+	cfg.BatchBytes, cfg.MemoryBytes = 2<<20, 2<<20
+	r := behind.start(t, cfg)
+	s := w.subject(t, "c1")
+	w.events(t, s, "first", 1, time.Now())
+	w.eventually(t, "nothing is inserted", func() bool { return r.metric(t, "rows_total", table.Timeline) == 2 })
+
+	between.shut()
+	const n = 3 * pollRecords
+	for i := range 3 {
+		w.events(t, s, fmt.Sprintf("e%d", i), pollRecords, time.Now())
+	}
+	held := func() float64 { return r.metric(t, "held_bytes", table.Timeline) }
+	w.eventually(t, "memory does not fill", func() bool { return held() >= float64(cfg.MemoryBytes) })
+	w.eventually(t, "no insert is tried", func() bool { return r.metric(t, "retries_total", table.Timeline) > 1 })
+	// One poll brings at most pollRecords; a record and its rows take less than 4 KiB.
+	if most := float64(cfg.MemoryBytes + pollRecords<<12); held() > most {
+		t.Errorf("%.0f bytes are held, want at most %.0f", held(), most)
+	}
+	between.open()
+	w.caughtUp(t)
+	w.exact(t, table.Timeline, 2*(n+1))
+	if held() != 0 {
+		t.Errorf("%.0f bytes are held of what is committed", held())
+	}
+}

@@ -48,7 +48,7 @@ const (
 // session is one membership in the group. worked says that it got on, before the error that ended it.
 func (w *worker) session(ctx context.Context) (worked bool, err error) {
 	consumer, err := stream.NewConsumer(w.deps.Kafka, stream.ConsumerConfig{
-		Group: table.Group(w.p.Table), Topics: w.p.Topics, MaxPollRecords: pollRecords,
+		Group: table.Group(w.p.Table), Topics: w.p.Topics, MaxPollRecords: pollRecords, MaxFetchBytes: maxFetchBytes,
 		RebalanceTimeout: RebalanceTimeout, SessionTimeout: w.cfg.SessionTimeout,
 	}, stream.Deps{Log: w.deps.Log, Reg: w.deps.Reg, Traces: w.deps.Traces})
 	if err != nil {
@@ -118,6 +118,7 @@ func (s *session) turn(ctx context.Context) error {
 	if err := s.commit(true); err != nil {
 		return err
 	}
+	s.metrics.held.WithLabelValues(s.p.Table).Set(float64(s.held()))
 	if s.idle() {
 		s.consumer.AllowRebalance()
 		select {
@@ -198,8 +199,12 @@ func (s *session) collect() error {
 	}
 }
 
-// await waits until something is finished, and applies it.
+// await waits until something is finished, and applies it. Where nothing runs there is nothing to wait for: what has been
+// committed lets the next round begin something.
 func (s *session) await() error {
+	if s.running == 0 {
+		return s.work.Err()
+	}
 	select {
 	case result := <-s.finished:
 		s.running--

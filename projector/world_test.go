@@ -169,7 +169,7 @@ func (w *world) fails(t *testing.T, cfg Config) error {
 	return err
 }
 
-// metric is the sum of a counter over the series whose label values include want.
+// metric is the sum of a counter or gauge over the series whose label values include want.
 func (r *running) metric(tb testing.TB, name string, want ...string) float64 {
 	tb.Helper()
 	families, err := r.reg.Gather()
@@ -189,7 +189,7 @@ func (r *running) metric(tb testing.TB, name string, want ...string) float64 {
 				all = all && have[v]
 			}
 			if all {
-				sum += m.GetCounter().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}
