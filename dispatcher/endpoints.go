@@ -315,4 +315,3 @@ func (s *Service) rotateSecret(w http.ResponseWriter, r *http.Request) error {
 	a.SigningSecret = shown
 	return web.WriteJSON(w, http.StatusOK, a)
 }
-

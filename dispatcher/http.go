@@ -50,7 +50,9 @@ func (s *Service) routes() *web.Router {
 }
 
 // endpointID reads the endpoint that a path names.
-func endpointID(r *http.Request) (string, error) { return web.PathVar(r, endpointVar, object.ValidateID) }
+func endpointID(r *http.Request) (string, error) {
+	return web.PathVar(r, endpointVar, object.ValidateID)
+}
 
 // jsonBody reads a small body and no parameters.
 func jsonBody(r *http.Request, into any) error {

@@ -50,7 +50,9 @@ type endpointBody struct {
 // named.
 func (s *Service) settings(b *endpointBody, id string, before *target, now time.Time) (*target, string, error) {
 	var broken []object.Violation
-	add := func(pointer, detail string) { broken = append(broken, object.Violation{Pointer: pointer, Detail: detail}) }
+	add := func(pointer, detail string) {
+		broken = append(broken, object.Violation{Pointer: pointer, Detail: detail})
+	}
 	if b.ID != "" && b.ID != id {
 		add("/id", "must be that of the path, or absent")
 	}

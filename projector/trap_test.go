@@ -12,6 +12,7 @@ import (
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/table"
 	"github.com/throughline/throughline/schema/topic"
+	"github.com/throughline/throughline/schema/webhook"
 )
 
 // TestEveryTableCompletesWhatACrashLeft leaves two announced batches in each partition of a table, in every state in
@@ -32,6 +33,8 @@ func TestEveryTableCompletesWhatACrashLeft(t *testing.T) {
 					each = 2
 				case table.Objects:
 					recs = w.states(t, w.idIn(t, object.Account, partition, len(states)), 30)
+				case table.WebhookAttempts:
+					recs = w.deliveries(t, w.idIn(t, object.Account, partition, len(states)), 30)
 				}
 				want += each * len(recs)
 				batches, sink := w.pendingIn(t, p, nil, recs[:20], recs[20:])
@@ -80,6 +83,20 @@ func (w *world) states(t *testing.T, id string, n int) []*stream.Record {
 		value, err := text(object.Record{Version: object.RecordVersion, Workspace: "ws", Type: object.Account, ID: id, UpdatedAt: time.Now()})
 		must(t, err)
 		recs[i] = &stream.Record{Topic: w.kafka.Topic(topic.Objects), Key: topic.Key("ws", string(object.Account), id), Value: value}
+	}
+	w.put(t, recs...)
+	return recs
+}
+
+// deliveries are deliveries to an endpoint, in the partition of an account.
+func (w *world) deliveries(t *testing.T, id string, n int) []*stream.Record {
+	t.Helper()
+	recs := make([]*stream.Record, n)
+	for i := range recs {
+		d := webhook.Delivery{ID: fmt.Sprintf("msg_%d", i), Workspace: "ws", Endpoint: id, Type: webhook.EventLinked, Body: "{}"}
+		value, err := d.Encode()
+		must(t, err)
+		recs[i] = &stream.Record{Topic: w.kafka.Topic(topic.WebhookDeliveries), Key: topic.Key("ws", string(object.Account), id), Value: value}
 	}
 	w.put(t, recs...)
 	return recs

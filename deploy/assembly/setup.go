@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/throughline/throughline/dispatcher"
 	"github.com/throughline/throughline/ingest/conversation"
 	"github.com/throughline/throughline/ingest/link"
 	"github.com/throughline/throughline/projector"
@@ -32,10 +33,14 @@ func Topics(ctx context.Context, kafka stream.Config, deps stream.Deps, partitio
 
 // groups are the consumer groups of all services.
 func groups() []projector.Group {
-	return append(projector.Groups(),
+	all := append(projector.Groups(),
 		projector.Group{Name: link.Group, Topics: []topic.Name{topic.Submissions}},
 		projector.Group{Name: conversation.Group, Topics: []topic.Name{topic.ConversationCommands}},
 	)
+	for _, g := range dispatcher.Groups() {
+		all = append(all, projector.Group(g))
+	}
+	return all
 }
 
 // Migrate makes the database if need be and brings its tables to what this binary knows. Progress may be nil.

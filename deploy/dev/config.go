@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/throughline/throughline/deploy/connect"
+	"github.com/throughline/throughline/dispatcher"
 	"github.com/throughline/throughline/ingest"
 	"github.com/throughline/throughline/ingest/link"
 	"github.com/throughline/throughline/projector"
@@ -50,11 +51,12 @@ type Config struct {
 
 // Tuning is what an operator says of the services, under the names that it has where they run by themselves.
 type Tuning struct {
-	Edge            ingest.Config    `embed:""`
-	Link            link.Config      `embed:""`
-	Projector       projector.Config `embed:""`
-	PositionTimeout time.Duration    `name:"query-position-timeout" env:"THROUGHLINE_QUERY_POSITION_TIMEOUT" default:"5s" help:"How long a read waits for the writes that its position names."`
-	Limits          query.Limits     `embed:"" prefix:"query-"`
+	Edge            ingest.Config     `embed:""`
+	Link            link.Config       `embed:""`
+	Projector       projector.Config  `embed:""`
+	PositionTimeout time.Duration     `name:"query-position-timeout" env:"THROUGHLINE_QUERY_POSITION_TIMEOUT" default:"5s" help:"How long a read waits for the writes that its position names."`
+	Limits          query.Limits      `embed:"" prefix:"query-"`
+	Webhooks        dispatcher.Config `embed:""`
 }
 
 // DefaultTuning is what kong fills in where nothing is configured.
@@ -62,7 +64,7 @@ func DefaultTuning() Tuning {
 	reads := query.DefaultConfig()
 	return Tuning{
 		Edge: ingest.DefaultConfig(), Link: link.DefaultConfig(), Projector: projector.DefaultConfig(),
-		PositionTimeout: reads.PositionTimeout, Limits: reads.Limits,
+		PositionTimeout: reads.PositionTimeout, Limits: reads.Limits, Webhooks: dispatcher.DefaultConfig(),
 	}
 }
 

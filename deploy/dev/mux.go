@@ -14,13 +14,17 @@ import (
 const startingRetry = time.Second
 
 // route hands a request to the service that owns its path, as a proxy in front of separate processes does.
-func route(admin, ingest, query http.Handler) http.Handler {
+func route(admin, ingest, query, dispatcher http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The encoded path: an id that holds a slash is one segment.
 		path := r.URL.EscapedPath()
 		switch path {
 		case "/livez", "/readyz", "/metrics":
 			admin.ServeHTTP(w, r)
+			return
+		}
+		if strings.HasPrefix(path, "/v1/webhook-") {
+			dispatcher.ServeHTTP(w, r)
 			return
 		}
 		if reads(r.Method, path) {

@@ -11,7 +11,7 @@ func TestRequestsGoToTheServiceThatOwnsThePath(t *testing.T) {
 	named := func(name string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Served-By", name) })
 	}
-	handler := route(named("admin"), named("ingest"), named("query"))
+	handler := route(named("admin"), named("ingest"), named("query"), named("dispatcher"))
 	for _, test := range [][3]string{
 		{"GET", "/livez", "admin"},
 		{"GET", "/readyz", "admin"},
@@ -26,6 +26,9 @@ func TestRequestsGoToTheServiceThatOwnsThePath(t *testing.T) {
 		{"GET", "/docs", "query"},
 		{"GET", "/openapi.yaml", "query"},
 		{"GET", "/openapi.json", "query"},
+		{"PUT", "/v1/webhook-endpoints/e", "dispatcher"},
+		{"GET", "/v1/webhook-event-types", "dispatcher"},
+		{"POST", "/v1/webhook-deliveries/m/retry", "dispatcher"},
 		{"POST", "/v1/conversations/c/transitions", "ingest"},
 		{"POST", "/v1/events", "ingest"},
 		{"GET", "/v1/objects/CUSTOMER/timeline", "ingest"},

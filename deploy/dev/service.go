@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline/throughline/deploy/assembly"
+	"github.com/throughline/throughline/dispatcher"
 	"github.com/throughline/throughline/query"
 	"github.com/throughline/throughline/schema/run"
 	"github.com/throughline/throughline/schema/seal"
@@ -184,7 +186,20 @@ func (s *Service) prepare(ctx context.Context, on *servers, data *folder, master
 	if err != nil {
 		return nil, err
 	}
-	return &started{process: process, servers: on, handler: route(run.Admin(registry, process.Ready), edge, reads)}, nil
+	hooks, err := process.Dispatcher(ctx, webhooks(s.cfg.Webhooks), on.read, master)
+	if err != nil {
+		return nil, err
+	}
+	return &started{process: process, servers: on, handler: route(run.Admin(registry, process.Ready), edge, reads, hooks)}, nil
+}
+
+// webhooks lets endpoints be on this machine, over http: that is where somebody who tries them has a receiver.
+func webhooks(cfg dispatcher.Config) dispatcher.Config {
+	cfg.Instance = "dev" // there is one, so its name is always the same
+	cfg.PlainHTTP = true
+	cfg.Allow = append(slices.Clone(cfg.Allow),
+		dispatcher.Allowed{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, dispatcher.Allowed{Prefix: netip.MustParsePrefix("::1/128")})
+	return cfg
 }
 
 // waitReady returns true once every check passes, or false when the context ends. Now and then it says what it is

@@ -37,6 +37,8 @@ const (
 type Config struct {
 	Ingest string `name:"ingest-url" env:"THROUGHLINE_INGEST_URL" default:"http://127.0.0.1:8081" placeholder:"URL" help:"Base address of the write side."`
 	Query  string `name:"query-url" env:"THROUGHLINE_QUERY_URL" default:"http://127.0.0.1:8082" placeholder:"URL" help:"Base address of the read side."`
+	// Dispatcher is empty where nobody delivers webhooks.
+	Dispatcher string `name:"dispatcher-url" env:"THROUGHLINE_DISPATCHER_URL" placeholder:"URL" help:"Base address of the dispatcher, http://127.0.0.1:8084 by its own default; absent: there are no webhooks."`
 }
 
 // Deps is what a proxy takes from its surroundings.
@@ -47,14 +49,21 @@ type Deps struct {
 
 // Validate says everything that is wrong with the configuration.
 func (c Config) Validate() error {
-	_, _, err := c.addresses()
+	_, err := c.addresses()
 	return err
 }
 
-func (c Config) addresses() (ingest, query *url.URL, err error) {
-	ingest, err1 := address("THROUGHLINE_INGEST_URL", c.Ingest)
-	query, err2 := address("THROUGHLINE_QUERY_URL", c.Query)
-	return ingest, query, errors.Join(err1, err2)
+// addresses are those of the services; that of the dispatcher is nil where there is none.
+type addresses struct{ ingest, query, dispatcher *url.URL }
+
+func (c Config) addresses() (a addresses, err error) {
+	var err1, err2, err3 error
+	a.ingest, err1 = address("THROUGHLINE_INGEST_URL", c.Ingest)
+	a.query, err2 = address("THROUGHLINE_QUERY_URL", c.Query)
+	if c.Dispatcher != "" {
+		a.dispatcher, err3 = address("THROUGHLINE_DISPATCHER_URL", c.Dispatcher)
+	}
+	return a, errors.Join(err1, err2, err3)
 }
 
 func address(name, text string) (*url.URL, error) {
@@ -71,7 +80,7 @@ func address(name, text string) (*url.URL, error) {
 // New returns the handler and adds a check for each service. /livez and /readyz are the proxy's own, for what balances
 // load in front of several; metrics are for the second listener alone.
 func New(cfg Config, deps Deps) (http.Handler, error) {
-	ingest, query, err := cfg.addresses()
+	to, err := cfg.addresses()
 	if err != nil {
 		return nil, fmt.Errorf("configure proxy: %w", err)
 	}
@@ -112,7 +121,13 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	own.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, problem.New(problem.NotFound, ""))
 	})
-	return dev.Route(own, behind("ingest", ingest), behind("query", query)), nil
+	var webhooks http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		problem.Write(w, r, problem.New(problem.NotFound, "This installation delivers no webhooks."))
+	})
+	if to.dispatcher != nil {
+		webhooks = behind("dispatcher", to.dispatcher)
+	}
+	return dev.Route(own, behind("ingest", to.ingest), behind("query", to.query), webhooks), nil
 }
 
 // reach is an error unless somebody listens at an address.

@@ -36,7 +36,7 @@ type Projection struct {
 
 // All lists the projections, in the order in which their tables were added.
 func All() []Projection {
-	return []Projection{Timeline(), EventLog(), Objects(), Transitions(), Conversations()}
+	return []Projection{Timeline(), EventLog(), Objects(), Transitions(), Conversations(), WebhookAttempts()}
 }
 
 // Record is a record with the name that its topic has without the installation's prefix.

@@ -30,6 +30,9 @@ func shardingKey(table string) (string, bool) {
 	case Transitions, Conversations:
 		// A conversation is read from one shard; a report from all of them.
 		return "cityHash64(workspace, conversation_id)", true
+	case WebhookAttempts:
+		// The deliveries of an endpoint are read from one shard.
+		return "cityHash64(workspace, endpoint_id)", true
 	case EventLog:
 		// It is read by workspace and time, from all shards. A batch goes to one of them, and is then in the table whole
 		// or not at all.

@@ -51,6 +51,14 @@ func rows() map[string]table.Row {
 			Workspace: "acme", ConversationID: "k1", Version: 3, State: "ACTIVE", CustomerID: "c1", AgentID: "u1", Team: "sales",
 			Channel: "web", OpenedAt: at(), QueuedAt: at(), LastTransitionAt: at(), Stays: 2, Conversation: "{}", From: source(),
 		},
+		table.WebhookAttempts: &table.WebhookAttemptRow{
+			// The table forgets: a row of another day would be gone before it is read.
+			Workspace: "acme", EndpointID: "crm", PlannedAt: at(), DeliveryID: "msg_1", Attempt: 2, Type: "event.linked",
+			SubjectType: "CUSTOMER", SubjectID: "c1", Event: "e1", Status: "RETRYING", Outcome: "server_error", At: at(),
+			NextAt: at().Add(time.Minute), StatusCode: 503, Error: "the endpoint answered 503", Timing: `{"total":5}`,
+			Protocol: "HTTP/2.0", Reused: true, RequestHeaders: `{"A":"***"}`, ResponseHeaders: "{}", Content: "no",
+			Truncated: true, StoredAt: time.Now().UTC().Truncate(time.Millisecond), From: source(),
+		},
 	}
 }
 
