@@ -147,8 +147,18 @@ generate: ## Write the generated files
 generate-check: generate ## Fail where a generated file has drifted
 	@git diff --exit-code --stat || { echo "run make generate and commit the result"; exit 1; }
 
+.PHONY: test-alerts
+test-alerts: ## Run the tests of the alert rules (promtool)
+	@if command -v promtool >/dev/null; then \
+		promtool check rules deploy/prometheus/alerts.yaml && promtool test rules deploy/prometheus/alerts_test.yaml; \
+	elif [ "$${INTEGRATION:-}" = required ]; then \
+		echo "INTEGRATION=required: promtool is missing (Debian: prometheus)"; exit 1; \
+	else \
+		echo "left out: the tests of the alert rules (not found: promtool)"; \
+	fi
+
 # In the order of what fails fastest. CI asks for the list and times each.
-CHECKS := build fmt-check tidy-check lint test-embedded test-servers test-api
+CHECKS := build fmt-check tidy-check lint test-alerts test-embedded test-servers test-api
 
 .PHONY: check
 check: $(CHECKS) ## Everything that CI runs

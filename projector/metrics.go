@@ -53,6 +53,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 }
 
+// begin makes the series of a table that alerts look at: one that begins with its first count has no increase.
+func (m *metrics) begin(table string) {
+	for _, of := range []*prometheus.CounterVec{m.deadLetters, m.lost, m.retries} {
+		of.WithLabelValues(table)
+	}
+	for _, of := range []*prometheus.GaugeVec{m.pending, m.waiting} {
+		of.WithLabelValues(table)
+	}
+}
+
 // stored counts a batch whose rows are in the table now.
 func (m *metrics) stored(table string, b *batch) {
 	m.rows.WithLabelValues(table).Add(float64(b.rows()))

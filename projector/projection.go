@@ -42,6 +42,7 @@ type slots struct{ building, inserting chan struct{} }
 func newSlots(n int) slots { return slots{make(chan struct{}, n), make(chan struct{}, n)} }
 
 func newWorker(p projections.Projection, cfg Config, deps Deps, view *stream.View, m *metrics, slots slots) *worker {
+	m.begin(p.Table)
 	log := deps.Log.With(slog.String("table", p.Table))
 	w := &worker{
 		p: p, cfg: cfg, deps: deps, metrics: m, log: log,

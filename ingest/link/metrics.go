@@ -29,7 +29,7 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
-	return &metrics{
+	m := &metrics{
 		submissions: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "throughline_link_submissions_total",
 			Help: "Submissions that were processed, by outcome. One that is processed again after an abort counts again.",
@@ -55,6 +55,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Effective length of the deduplication window, by partition. It is shorter than a day where the window is full.",
 		}, []string{"partition"}),
 	}
+	// Alerts look at this one: a series that begins with its first count has no increase.
+	m.submissions.WithLabelValues(outcomeDead)
+	return m
 }
 
 func (m *metrics) entries(p int32, n int) { m.size.WithLabelValues(label(p)).Set(float64(n)) }
