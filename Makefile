@@ -120,6 +120,12 @@ bench-ingest: ## Measure the edge beside its limits, on Apache Kafka: three minu
 	go build -o bin/bench ./deploy/cmd/bench
 	bin/bench $(ARGS)
 
+.PHONY: bench-projector
+bench-projector: ## Measure the projector beside inserts of the same rows, on Apache Kafka: three minutes (ARGS=--help)
+	@mkdir -p bin
+	go build -o bin/bench ./deploy/cmd/bench
+	bin/bench projector $(ARGS)
+
 .PHONY: lint
 lint: $(LINT) ## Check the code against the rules in .golangci.yaml
 	@for module in $(MODULES); do \
