@@ -15,8 +15,12 @@ func (s *session) outages(t *testing.T) {
 	cfg.RequestTimeout, cfg.MaxInFlight = 2*time.Second, 1
 	starting := s.other(condition{edge: cfg})
 	broken := s.other(condition{following: true, broken: true, edge: cfg})
+	lonely := s.other(condition{following: true, alone: s.keys.all, edge: cfg})
 	for _, op := range s.checker.Document.Operations {
 		r := s.prepared(op.Examples()[0])
+		if op.ID == "postTransition" {
+			r.want(t, lonely, http.StatusAccepted)
+		}
 		// Where there is a choice it is a key of the workspace: the operator's is known to every service from the start.
 		if len(op.Security) > 1 {
 			r = r.key(s.keys.all)

@@ -146,27 +146,35 @@ type condition struct {
 	following bool
 	// broken says that nothing works as it should.
 	broken bool
-	edge   ingest.Config
+	// alone says that nothing processes what is written, in a log of its own; it is the key of the workspace shop there.
+	alone string
+	edge  ingest.Config
 }
 
 // other serves the services once more, in some condition, and returns their address.
 func (w *world) other(o condition) string {
 	w.t.Helper()
 	reg := prometheus.NewRegistry()
-	producer, err := stream.NewProducer(w.kafka, stream.ProducerConfig{}, stream.Deps{Log: quiet(), Reg: reg})
+	kafka := w.kafka
+	if o.alone != "" {
+		kafka.Prefix = strings.TrimSuffix(schematest.Prefix(w.t), ".")
+		_, err := assembly.Topics(w.t.Context(), kafka, stream.Deps{Log: quiet()}, topic.EmbeddedPartitions, 1)
+		check(w.t, err)
+	}
+	producer, err := stream.NewProducer(kafka, stream.ProducerConfig{}, stream.Deps{Log: quiet(), Reg: reg})
 	check(w.t, err)
 	objects, err := registry.Open(w.t.Context(), registry.Config{Dir: w.t.TempDir()},
-		registry.Deps{Kafka: w.kafka, Master: w.master, Log: quiet(), Reg: reg})
+		registry.Deps{Kafka: kafka, Master: w.master, Log: quiet(), Reg: reg})
 	check(w.t, err)
 	keys, err := access.Open(w.t.Context(), access.Config{Dir: w.t.TempDir(), AdminKey: operatorKey},
-		access.Deps{Kafka: w.kafka, Producer: producer, Log: quiet(), Reg: reg})
+		access.Deps{Kafka: kafka, Producer: producer, Log: quiet(), Reg: reg})
 	check(w.t, err)
 	edge, err := ingest.New(o.edge, ingest.Deps{
-		Kafka: w.kafka, Producer: producer, Registry: objects, Access: keys, Master: w.master, Log: quiet(), Reg: reg,
+		Kafka: kafka, Producer: producer, Registry: objects, Access: keys, Master: w.master, Log: quiet(), Reg: reg,
 	})
 	check(w.t, err)
 	cfg := query.DefaultConfig()
-	cfg.Listen, cfg.Kafka, cfg.ClickHouse = "", w.kafka, w.tables
+	cfg.Listen, cfg.Kafka, cfg.ClickHouse = "", kafka, w.tables
 	deps := query.Deps{Log: quiet(), Reg: reg, Require: keys.RequireAny, TimeZone: keys.TimeZone}
 	writes := edge.Handler()
 	if o.broken {
@@ -189,14 +197,20 @@ func (w *world) other(o condition) string {
 		check(w.t, producer.Close(context.WithoutCancel(w.t.Context())))
 	})
 	if o.following {
-		for _, view := range []func(context.Context) error{keys.Run, objects.Run} {
+		for _, view := range []func(context.Context) error{keys.Run, objects.Run, edge.Run} {
 			views.Go(func() {
 				if err := view(ctx); err != nil {
 					w.t.Errorf("follow the log: %v", err)
 				}
 			})
 		}
-		eventually(w.t, "the views", func() bool { return keys.Ready(w.t.Context()) == nil && objects.Ready(w.t.Context()) == nil })
+		eventually(w.t, "the views", func() bool { return keys.Ready(w.t.Context()) == nil && edge.Ready(w.t.Context()) == nil })
+	}
+	if o.alone != "" {
+		_, _, err := keys.PutWorkspace(w.t.Context(), workspace.Workspace{ID: shop, Name: shop})
+		check(w.t, err)
+		_, err = keys.CreateKey(w.t.Context(), access.NewKey{Workspace: shop, Name: "test", Scopes: workspace.Scopes(), Secret: o.alone})
+		check(w.t, err)
 	}
 	return server.URL
 }

@@ -81,7 +81,9 @@ func (o *Operation) examples(with *Parameter) []Example {
 }
 
 // Operator says that the operation is opened by the operator's key.
-func (o *Operation) Operator() bool { return len(o.Security) > 0 && o.Security[0].Scheme == operatorScheme }
+func (o *Operation) Operator() bool {
+	return len(o.Security) > 0 && o.Security[0].Scheme == operatorScheme
+}
 
 // Public says that the operation needs no key.
 func (o *Operation) Public() bool { return len(o.Security) == 0 }

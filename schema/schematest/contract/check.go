@@ -148,7 +148,9 @@ func (c *Checker) body(want api.Media, body []byte) string {
 	return ""
 }
 
-func isJSON(media string) bool { return media == "application/json" || strings.HasSuffix(media, "+json") }
+func isJSON(media string) bool {
+	return media == "application/json" || strings.HasSuffix(media, "+json")
+}
 
 // anyOf says that one of several readings of a value is what the schema says, or why the last one is not.
 func (c *Checker) anyOf(schema api.Schema, readings []any) error {

@@ -1,0 +1,34 @@
+"""Values that a schema cannot describe, for the formats of the document that JSON Schema does not know."""
+
+import datetime
+
+import schemathesis
+from hypothesis import strategies as st
+
+_FIRST = datetime.datetime(1900, 1, 2)
+_LAST = datetime.datetime(2025, 12, 31)
+
+_times = st.datetimes(_FIRST, _LAST, timezones=st.just(datetime.timezone.utc))
+_future = st.datetimes(datetime.datetime(2100, 1, 1), datetime.datetime(2200, 1, 1), timezones=st.just(datetime.timezone.utc))
+_words = st.lists(st.sampled_from(["article", "viewed", "bought", "Ärger", "42", "mail"]), min_size=1, max_size=4)
+
+# Times of events lie between 1900 and tomorrow.
+schemathesis.openapi.format("date-time", _times.map(datetime.datetime.isoformat))
+schemathesis.openapi.format("epoch-milliseconds", _times.map(lambda t: str(int(t.timestamp() * 1000))))
+# An API key ends in the future.
+schemathesis.openapi.format("future-date-time", _future.map(datetime.datetime.isoformat))
+schemathesis.openapi.format("time-zone", st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"]))
+# A search has a word at least.
+schemathesis.openapi.format("words", _words.map(" ".join))
+
+
+@schemathesis.hook
+def filter_query(context, query):
+    """Leaves out cursors and positions: only the server can make them."""
+    return not query or not ({"cursor", "position"} & set(query))
+
+
+@schemathesis.serializer("application/x-ndjson")
+def ndjson(context, value):
+    """Sends lines as they are: the schema of such a body is a text."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
