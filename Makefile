@@ -120,6 +120,18 @@ bench-ingest: ## Measure the edge beside its limits, on Apache Kafka: three minu
 	go build -o bin/bench ./deploy/cmd/bench
 	bin/bench $(ARGS)
 
+.PHONY: bench-registry
+bench-registry: ## Measure a registry of a million objects, on Apache Kafka (ARGS='--objects 10_000_000'; ARGS=--help)
+	@mkdir -p bin
+	go build -o bin/bench ./deploy/cmd/bench
+	bin/bench registry $(ARGS)
+
+.PHONY: bench-link-reload
+bench-link-reload: ## Measure how a linker comes back with a large window, on Apache Kafka (ARGS=--help)
+	@mkdir -p bin
+	go build -o bin/bench ./deploy/cmd/bench
+	bin/bench link-reload $(ARGS)
+
 .PHONY: bench-projector
 bench-projector: ## Measure the projector beside inserts of the same rows, on Apache Kafka: three minutes (ARGS=--help)
 	@mkdir -p bin

@@ -108,10 +108,10 @@ func (r *RegistryReport) write(out io.Writer) error {
 			l.Exact.perSecond(), milliseconds(l.Exact.P50), milliseconds(l.Exact.P99))
 	}
 	line("")
-	line("exact reads by externalId\tobjects written/s\treads/s\tp50, ms\tp99, ms\tListOffsets/s\treads that share one")
+	line("exact reads by externalId\tobjects written/s\treads/s\tp50, ms\tp99, ms\tListOffsets/s\treads that share one\tgave up")
 	for _, row := range r.Barriers {
-		line("  %d readers\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.1f", row.Readers, row.Applied, row.Reads.perSecond(),
-			milliseconds(row.Reads.P50), milliseconds(row.Reads.P99), row.Asked, row.Reads.perSecond()/max(row.Asked, 1))
+		line("  %d readers\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.1f\t%d", row.Readers, row.Applied, row.Reads.perSecond(),
+			milliseconds(row.Reads.P50), milliseconds(row.Reads.P99), row.Asked, row.Reads.perSecond()/max(row.Asked, 1), row.Reads.Behind)
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write report: %w", err)

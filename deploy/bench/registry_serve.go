@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,6 +50,8 @@ type Reads struct {
 	Took  time.Duration `json:"took"`
 	P50   time.Duration `json:"p50"`
 	P99   time.Duration `json:"p99"`
+	// Behind are those among Count that gave up, because the view did not catch up within a barrier's time.
+	Behind int64 `json:"behind"`
 }
 
 func (r Reads) perSecond() float64 { return float64(r.Count) / r.Took.Seconds() }
@@ -143,6 +146,7 @@ func (s *registryServer) look(ctx context.Context, q url.Values) (Reads, error) 
 	if q.Get("exact") == "true" {
 		resolve = func(l object.Lookup) (*object.Record, error) { return s.objects.Resolve(ctx, benchWorkspace, l) }
 	}
+	var behind atomic.Int64
 	one := func(random *rand.Rand) error {
 		n := random.IntN(objects)
 		if !known {
@@ -155,6 +159,9 @@ func (s *registryServer) look(ctx context.Context, q url.Values) (Reads, error) 
 			l.ExternalID = manyExternalID(n)
 		}
 		switch _, err := resolve(l); {
+		case errors.Is(err, registry.ErrBehind):
+			behind.Add(1) // a 503 at the edge; it is counted, with the time that it took
+			return nil
 		case known && err != nil:
 			return fmt.Errorf("look up object %d: %w", n, err)
 		case !known && !errors.Is(err, registry.ErrNotFound):
@@ -163,7 +170,9 @@ func (s *registryServer) look(ctx context.Context, q url.Values) (Reads, error) 
 			return nil
 		}
 	}
-	return repeat(workers, length, one)
+	reads, err := repeat(workers, length, one)
+	reads.Behind = behind.Load()
+	return reads, err
 }
 
 // repeat does something over and over in goroutines for a time.
