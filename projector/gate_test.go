@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/throughline/throughline/schema/store"
 )
 
 // gate stands between a projector and the ClickHouse that the tests share, and can be shut. The server sees an orderly
@@ -33,6 +35,19 @@ func newGate(t *testing.T, server string) *gate {
 		}
 	}()
 	return g
+}
+
+// behindGate is the world whose connections to ClickHouse pass a gate.
+func (w *world) behindGate(t *testing.T) (*world, *gate) {
+	t.Helper()
+	between := newGate(t, w.store.Addr)
+	behind := *w
+	behind.store.Addr = between.addr
+	var err error
+	behind.conn, err = store.Open(t.Context(), behind.store, store.ReadWrite)
+	must(t, err)
+	t.Cleanup(func() { must(t, behind.conn.Close()) })
+	return &behind, between
 }
 
 // shut breaks all connections and refuses new ones.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/seal"
-	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/table"
 	"github.com/throughline/throughline/schema/topic"
@@ -257,13 +256,7 @@ func TestTwoProjectorsShareTheWorkAndTakeItOverFromEachOther(t *testing.T) {
 func TestProjectorWaitsForAClickHouseThatIsAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	between := newGate(t, w.store.Addr)
-	behind := *w
-	behind.store.Addr = between.addr
-	var err error
-	behind.conn, err = store.Open(t.Context(), behind.store, store.ReadWrite)
-	must(t, err)
-	t.Cleanup(func() { must(t, behind.conn.Close()) })
+	behind, between := w.behindGate(t)
 	cfg := w.config()
 	cfg.BatchRows, cfg.BatchAge = 500, time.Millisecond
 	r := behind.start(t, cfg)
@@ -298,13 +291,7 @@ func TestProjectorWaitsForAClickHouseThatIsAway(t *testing.T) {
 func TestATablePollsNoMoreWhileItsMemoryIsFull(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	between := newGate(t, w.store.Addr)
-	behind := *w
-	behind.store.Addr = between.addr
-	var err error
-	behind.conn, err = store.Open(t.Context(), behind.store, store.ReadWrite)
-	must(t, err)
-	t.Cleanup(func() { must(t, behind.conn.Close()) })
+	behind, between := w.behindGate(t)
 	cfg := w.config()
 	cfg.BatchBytes, cfg.MemoryBytes = 2<<20, 2<<20
 	r := behind.start(t, cfg)

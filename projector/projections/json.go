@@ -98,23 +98,16 @@ func (w *writer) lookups(all []object.Lookup) {
 	w.b = append(w.b, ']')
 }
 
-// refs writes a JSON array.
-func refs(all []object.Ref) string {
-	if len(all) == 0 {
-		return "[]"
-	}
-	w := writer{b: make([]byte, 0, 64*len(all))}
-	w.refs(all)
-	return string(w.b)
-}
+// refs and lookups write a JSON array.
+func refs(all []object.Ref) string       { return array(all, (*writer).refs) }
+func lookups(all []object.Lookup) string { return array(all, (*writer).lookups) }
 
-// lookups writes a JSON array.
-func lookups(all []object.Lookup) string {
+func array[T any](all []T, write func(*writer, []T)) string {
 	if len(all) == 0 {
 		return "[]"
 	}
 	w := writer{b: make([]byte, 0, 64*len(all))}
-	w.lookups(all)
+	write(&w, all)
 	return string(w.b)
 }
 
