@@ -44,15 +44,9 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate reports everything that is wrong with a Config.
+// Validate reports everything that is wrong with what an operator said. What the program adds is checked by New.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Dir == "" {
-		errs = append(errs, errors.New("webhook folder is missing"))
-	}
-	if c.Instance == "" {
-		errs = append(errs, errors.New("webhook instance is missing"))
-	}
 	if len(c.Ports) == 0 && len(c.Allow) == 0 {
 		errs = append(errs, errors.New("webhook ports are missing"))
 	}

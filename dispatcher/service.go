@@ -72,6 +72,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure dispatcher: %w", err)
 	}
+	if cfg.Dir == "" || cfg.Instance == "" {
+		return nil, errors.New("configure dispatcher: a folder and a name of the instance are needed")
+	}
 	if deps.Producer == nil || deps.Master == nil || deps.Require == nil {
 		return nil, errors.New("configure dispatcher: producer, master key and a check of API keys are needed")
 	}
