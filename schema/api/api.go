@@ -9,6 +9,7 @@ package api
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -76,7 +77,7 @@ func parse(data []byte) (*yaml.Node, error) {
 		return nil, err
 	}
 	if file.Kind != yaml.DocumentNode || len(file.Content) != 1 {
-		return nil, fmt.Errorf("it is not one YAML document")
+		return nil, errors.New("it is not one YAML document")
 	}
 	root := file.Content[0]
 	expand(root)

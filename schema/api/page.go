@@ -50,7 +50,7 @@ func (d *Document) render() (*page, error) {
 			return template.HTML(b.String()), nil //nolint:gosec // the converter escapes what is HTML in the text, and the text is ours
 		},
 		"inline": inline,
-		"pretty": func(text []byte) string { return pretty(text) },
+		"pretty": pretty,
 		"fields": Schema.fields,
 		"kind":   Schema.kind,
 		"lower":  strings.ToLower,

@@ -143,7 +143,7 @@ func (s Schema) bounds() string {
 	var all []string
 	add := func(name, before, after string) {
 		// That a text or a list is not empty goes without saying where it is required.
-		if v := s.get(name).text(); v != "" && !(v == "1" && strings.HasPrefix(name, "min") && name != "minimum") {
+		if v := s.get(name).text(); v != "" && (v != "1" || name == "minimum" || !strings.HasPrefix(name, "min")) {
 			all = append(all, before+v+after)
 		}
 	}

@@ -29,7 +29,7 @@ func (c *Checker) Check(r *http.Request, sent []byte, status int, header http.He
 	c.saw(op.ID, status)
 	response, ok := op.Response(status)
 	if !ok {
-		return []string{fmt.Sprintf("%s has no answer of this status", op.ID)}
+		return []string{op.ID + " has no answer of this status"}
 	}
 	faults := c.answered(r, response, header, answer)
 	if status < http.StatusMultipleChoices {
