@@ -15,6 +15,10 @@ func TestNoBadRequestHarms(t *testing.T) {
 	f := newFixture(t)
 	insert(t, f, table.EventLog, logged("e1", "LINKED", noon()))
 	insert(t, f, table.Timeline, timelineOf("e1"))
+	insert(t, f, table.Conversations, table.ConversationRow{
+		Workspace: "ws", ConversationID: "k1", Version: 1, State: "OPEN", OpenedAt: noon(), LastTransitionAt: noon(),
+		Conversation: `{"conversationId":"k1","version":1,"state":"OPEN"}`,
+	})
 	server := httptest.NewServer(f.service.Handler())
 	t.Cleanup(server.Close)
 	rows := []abuse.Route{
@@ -23,6 +27,10 @@ func TestNoBadRequestHarms(t *testing.T) {
 		{Template: "/v1/event-log/{id}", Path: eventLogPath + "/e1"},
 		{Template: "/v1/event-names", Path: "/v1/event-names", Query: "objectType=CUSTOMER"},
 		{Template: "/v1/search", Path: searchPath, Query: "q=visited"},
+		{Template: "/v1/conversations", Path: "/v1/conversations", Query: "state=OPEN"},
+		{Template: "/v1/conversations/{conversationId}", Path: "/v1/conversations/k1"},
+		{Template: "/v1/conversations/{conversationId}/transitions", Path: "/v1/conversations/k1/transitions", Query: "limit=3"},
+		{Template: "/v1/reports/conversations", Path: "/v1/reports/conversations", Query: "interval=1d"},
 		// Nothing reads the log here, so that wallboards stay unread.
 		{Template: "/v1/wallboard", Path: "/v1/wallboard", Query: "groupBy=team", Status: http.StatusServiceUnavailable},
 		{Template: "/v1/wallboard/stream", Path: "/v1/wallboard/stream", Query: "groupBy=team", Status: http.StatusServiceUnavailable},

@@ -16,6 +16,9 @@ import (
 // linkGroup is the consumer group of link, which turns submissions into events and rejections.
 const linkGroup = "link"
 
+// conversationGroup is the consumer group of the processor of conversations, which turns commands into transitions.
+const conversationGroup = "conversation"
+
 // maxPositions bounds how many positions one read may name. A session that wrote more than that has them merged by time:
 // only the newest of a partition counts.
 const maxPositions = 32
@@ -30,11 +33,17 @@ type route struct {
 	scattered []topic.Name
 	// objects says that the read shows names of objects.
 	objects bool
+	// conversations says that the table's projector reads transitions.
+	conversations bool
 }
 
 func timelineRoute() route {
-	return route{table: table.Timeline, outputs: []topic.Name{topic.Events}, objects: true}
+	return route{table: table.Timeline, outputs: []topic.Name{topic.Events}, objects: true, conversations: true}
 }
+
+func conversationsRoute() route { return route{table: table.Conversations, conversations: true} }
+
+func transitionsRoute() route { return route{table: table.Transitions, conversations: true} }
 
 func eventLogRoute() route {
 	return route{
@@ -91,7 +100,7 @@ func parsePositions(texts []string, workspace string) (position.Position, error)
 // reach follows the writes hop by hop. After each hop the high watermark of the next topic is taken: what the hop wrote
 // stands below it.
 func (b *backend) reach(ctx context.Context, covered position.Position, r route) error {
-	touched := make(map[int32]bool)
+	touched, decided := make(map[int32]bool), make(map[int32]bool)
 	pending := false
 	for _, e := range covered.Entries() {
 		switch e.Topic {
@@ -108,7 +117,20 @@ func (b *backend) reach(ctx context.Context, covered position.Position, r route)
 			if err := b.committed(ctx, table.Group(table.Objects), topic.Objects, e.Partition, e.Offset+1); err != nil {
 				return err
 			}
+		case topic.ConversationCommands:
+			if !r.conversations {
+				continue
+			}
+			decided[e.Partition] = true
+			if err := b.committed(ctx, conversationGroup, topic.ConversationCommands, e.Partition, e.Offset+1); err != nil {
+				return err
+			}
 		default: // nothing that a read shows depends on it
+		}
+	}
+	if len(decided) > 0 {
+		if err := b.passed(ctx, table.Group(r.table), topic.Conversations, func(p int32) bool { return decided[p] }); err != nil {
+			return err
 		}
 	}
 	if len(touched) == 0 {

@@ -52,7 +52,7 @@ func collect[T any](ctx context.Context, b *backend, s statement, fields func(*T
 	defer timer.Stop()
 
 	var readRows, readBytes uint64
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(b.limits.settings()),
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(b.limits.settings(s.rows)),
 		clickhouse.WithProgress(func(p *clickhouse.Progress) {
 			readRows += p.Rows
 			readBytes += p.Bytes
@@ -88,7 +88,10 @@ func scan[T any](ctx context.Context, conn store.Conn, s statement, fields func(
 
 // settings are the limits as settings of every statement. The user of the connection has limits too; these are for
 // installations whose operator forgot them, and they are tighter.
-func (l Limits) settings() clickhouse.Settings {
+func (l Limits) settings(rows uint64) clickhouse.Settings {
+	if rows == 0 {
+		rows = maxResultRows
+	}
 	return clickhouse.Settings{
 		"max_execution_time": int(max(l.Time, time.Second) / time.Second),
 		// The server compares this one with the rows of all ranges that may be read, before it reads the first: the whole
@@ -97,7 +100,7 @@ func (l Limits) settings() clickhouse.Settings {
 		"max_rows_to_read":  l.Rows,
 		"max_bytes_to_read": l.Bytes,
 		"max_memory_usage":  l.Memory,
-		"max_result_rows":   maxResultRows,
+		"max_result_rows":   rows,
 		"max_result_bytes":  l.ResultBytes,
 		"max_threads":       maxThreads,
 		// This optimization turns reading in the order of the key off, and then reads twenty times the rows.

@@ -15,6 +15,8 @@ type statement struct {
 	name string
 	text string
 	args []any
+	// rows bounds the result; 0 means maxResultRows.
+	rows uint64
 }
 
 // clauses collects the conditions of a statement in the order in which they are added. The workspace is always the

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/throughline/throughline/query/calendar"
 	"github.com/throughline/throughline/schema/conversation"
 	"github.com/throughline/throughline/schema/event"
 )
@@ -144,7 +145,7 @@ func (b *Board) View(at time.Time, zone *time.Location, by GroupBy) *View {
 		default:
 		}
 	}
-	today := startOfDay(at, zone)
+	today := calendar.StartOfDay(at, zone).UnixMilli()
 	v := &View{Figures: figures(&b.all, &whole, ms, today), Groups: []Group{}, GroupsTruncated: b.truncated[by], AsOf: at}
 	if !b.last.IsZero() {
 		last := event.TimeOf(b.last)
@@ -197,14 +198,4 @@ func average(n, millis int64) *float64 {
 	}
 	seconds := float64(millis) / float64(n) / 1000
 	return &seconds
-}
-
-// startOfDay is the first instant of the day in a zone. Where the clock skips midnight, that is when it does so.
-func startOfDay(at time.Time, zone *time.Location) int64 {
-	y, m, d := at.In(zone).Date()
-	midnight := time.Date(y, m, d, 0, 0, 0, 0, zone)
-	if midnight.Day() != d {
-		_, midnight = midnight.ZoneBounds()
-	}
-	return midnight.UnixMilli()
 }
