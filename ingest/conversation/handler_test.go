@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,11 +22,11 @@ import (
 func links(ls []event.Link) []string {
 	out := make([]string, len(ls))
 	for i, l := range ls {
-		text := string(l.Type) + "/" + l.ID
-		for j := len(l.Via) - 1; j >= 0; j-- {
-			text += "<" + l.Via[j].ID
+		text := []string{string(l.Type) + "/" + l.ID}
+		for _, via := range slices.Backward(l.Via) {
+			text = append(text, via.ID)
 		}
-		out[i] = text
+		out[i] = strings.Join(text, "<")
 	}
 	return out
 }
