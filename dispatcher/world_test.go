@@ -1,0 +1,212 @@
+package dispatcher
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/throughline/throughline/schema/access"
+	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/schematest"
+	"github.com/throughline/throughline/schema/schematest/golden"
+	"github.com/throughline/throughline/schema/seal"
+	"github.com/throughline/throughline/schema/store"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
+	"github.com/throughline/throughline/schema/web"
+	"github.com/throughline/throughline/schema/webhook"
+	"github.com/throughline/throughline/schema/workspace"
+)
+
+const patience = 90 * time.Second
+
+func TestMain(m *testing.M) {
+	// The test of kill -9 runs this binary again as the process to be killed.
+	if os.Getenv(childEnv) != "" {
+		os.Exit(runChild())
+	}
+	os.Exit(schematest.Main(m))
+}
+
+// world is a log with the topics of webhooks, and the dispatchers that a test starts.
+type world struct {
+	t        *testing.T
+	kafka    stream.Config
+	master   *seal.Master
+	producer *stream.Producer
+	cfg      Config
+}
+
+func newWorld(t *testing.T, brokers []string, embedded bool, partitions int) *world {
+	t.Helper()
+	w := &world{t: t, cfg: testConfig(t.TempDir()), kafka: stream.Config{
+		Brokers: brokers, ClientID: "test", Prefix: strings.TrimSuffix(schematest.Prefix(t), "."), Embedded: embedded,
+	}}
+	var err error
+	if w.master, err = seal.ParseMaster(golden.MasterKey); err != nil {
+		t.Fatal(err)
+	}
+	deps := stream.Deps{Log: slog.New(slog.DiscardHandler)}
+	if _, err := stream.EnsureTopics(t.Context(), w.kafka, deps, topic.Layout(partitions), 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range Groups() {
+		if err := stream.CommitInitialOffsets(t.Context(), w.kafka, deps, g.Name, g.Topics); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.producer, err = stream.NewProducer(w.kafka, stream.ProducerConfig{}, deps); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.producer.Close(context.WithoutCancel(t.Context())) })
+	return w
+}
+
+// testConfig lets webhooks reach this machine.
+func testConfig(dir string) Config {
+	cfg := DefaultConfig()
+	cfg.Dir, cfg.Instance, cfg.PlainHTTP = dir, "test", true
+	cfg.Allow = []Allowed{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
+	return cfg
+}
+
+// service builds a dispatcher. Requests name their workspace in a header instead of a key.
+func service(kafka stream.Config, cfg Config, master *seal.Master, producer *stream.Producer, log *slog.Logger) (*Service, error) {
+	return New(cfg, Deps{
+		Kafka: kafka, Producer: producer, Master: master, Log: log, Reg: prometheus.NewRegistry(),
+		// Nobody listens there: deliveries are made without the tables.
+		ClickHouse: store.Config{Addr: "127.0.0.1:1", Database: "none"},
+		Require: func(scope workspace.Scope, next web.Handler) web.Handler {
+			return func(w http.ResponseWriter, r *http.Request) error {
+				return next(w, r.WithContext(access.WithPrincipal(r.Context(), access.Principal{
+					Workspace: r.Header.Get("Workspace"), Scopes: []workspace.Scope{scope},
+				})))
+			}
+		},
+	})
+}
+
+// start runs a dispatcher until the test ends.
+func (w *world) start() *Service {
+	w.t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	if os.Getenv("DISPATCHER_TEST_LOG") != "" {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	s, err := service(w.kafka, w.cfg, w.master, w.producer, log)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	w.t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				w.t.Errorf("dispatcher: %v", err)
+			}
+		case <-time.After(30 * time.Second):
+			w.t.Error("dispatcher did not stop within 30 s")
+		}
+	})
+	w.eventually("the endpoints are there", func() bool { d := s.directory.Load(); return d != nil && d.view.Ready() == nil })
+	return s
+}
+
+// endpoint registers an endpoint for events, as if long ago.
+func (w *world) endpoint(id, url string, change func(*webhook.Endpoint, *webhook.Private)) {
+	w.t.Helper()
+	e := &webhook.Endpoint{
+		Workspace: "ws", ID: id, Revision: 1, Enabled: true, Events: []string{webhook.EventLinked}, AssignedScope: webhook.ScopeProactive,
+		QueueThreshold: 1, Format: webhook.FormatJSON, Ordering: webhook.OrderingNone,
+		CreatedAt: event.TimeOf(time.Now().Add(-time.Hour)), UpdatedAt: event.TimeOf(time.Now()),
+	}
+	p := &webhook.Private{URL: url, AuthHeaderName: webhook.DefaultAuthHeader, Secrets: []webhook.Secret{{Value: newSecret()}}}
+	if change != nil {
+		change(e, p)
+	}
+	plain, err := json.Marshal(p)
+	if err == nil {
+		e.Sealed, err = seal.NewVault(w.master).Seal(plain, e.AdditionalData())
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	value, err := e.Encode()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.put(&stream.Record{Topic: w.kafka.Topic(topic.WebhookEndpoints), Key: endpointKey(e.Workspace, id), Value: value})
+}
+
+// events appends linked events with the ids e<from> … to the log.
+func (w *world) events(from, n int) {
+	w.t.Helper()
+	records := make([]*stream.Record, n)
+	for i := range records {
+		id := fmt.Sprintf("c%d", from+i)
+		e := event.Event{
+			ID: fmt.Sprintf("e%d", from+i), Workspace: "ws", Type: object.Customer, ObjectID: id, Name: "Viewed",
+			OccurredAt: event.TimeOf(time.Now()), ReceivedAt: event.TimeOf(time.Now()),
+			Links: []event.Link{{Type: object.Customer, ID: id, Kind: event.LinkPrimary}},
+		}
+		value, err := e.Encode()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		records[i] = &stream.Record{Topic: w.kafka.Topic(topic.Events), Key: topic.Key("ws", "CUSTOMER", id), Value: value}
+	}
+	w.put(records...)
+}
+
+func (w *world) put(records ...*stream.Record) {
+	w.t.Helper()
+	if _, err := w.producer.Produce(w.t.Context(), records...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// request asks a dispatcher and gives the status and the body.
+func request(t *testing.T, base, ws, method, path, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Workspace", ws)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
