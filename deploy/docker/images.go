@@ -120,7 +120,7 @@ func (b *builder) ensure(ctx context.Context, image Image) (string, error) {
 		return image.Local, nil
 	}
 	b.engine.say("%s: building %s", image.Name, image.Local)
-	changes := append(r.changes, "LABEL "+inputsLabel+"="+inputs)
+	changes := append(slices.Clone(r.changes), "LABEL "+inputsLabel+"="+inputs)
 	err = b.engine.load(ctx, image.Local, filepath.Join(b.dir, image.Name+".tar"), changes, func(folder *rootFolder) error { return r.write(ctx, folder) })
 	return image.Local, err
 }
@@ -153,7 +153,7 @@ func hashFile(path string) (string, error) {
 func (b *builder) compile(ctx context.Context, program string, flags ...string) (string, error) {
 	to := filepath.Join(b.dir, filepath.Base(program))
 	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", to}, flags...)
-	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/throughline/throughline/deploy/cmd/"+program)...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/throughline/throughline/deploy/cmd/"+program)...) //nolint:gosec // a program of ours
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.arch)
 	_, err := output(cmd)
 	return to, err

@@ -42,11 +42,11 @@ func newRootFolder(w io.Writer) *rootFolder {
 // close ends the archive and says what went wrong since the beginning.
 func (r *rootFolder) close() error { return errors.Join(r.err, r.tar.Close()) }
 
-// add writes one entry, after the folders above it, and tells whether it is a new one.
-func (r *rootFolder) add(h *tar.Header, content io.Reader) bool {
+// add writes one entry, after the folders above it, unless it is there.
+func (r *rootFolder) add(h *tar.Header, content io.Reader) {
 	h.Name = strings.TrimPrefix(path.Clean("/"+h.Name), "/")
 	if r.err != nil || h.Name == "" || r.seen[h.Name] {
-		return false
+		return
 	}
 	if parent := path.Dir(h.Name); parent != "." && !r.seen[parent] {
 		r.folder(parent, root, 0o755)
@@ -60,7 +60,6 @@ func (r *rootFolder) add(h *tar.Header, content io.Reader) bool {
 	if r.err != nil {
 		r.err = fmt.Errorf("write %s: %w", h.Name, r.err)
 	}
-	return r.err == nil
 }
 
 // folder adds a folder.
@@ -154,7 +153,7 @@ var objectPath = regexp.MustCompile(`(?m)(?:=> |^\s+)(/\S+) \(0x`)
 // sharedObjects lists the shared objects that a program needs; none for one that is static, or no program. Java's own
 // find each other below its folder because the program has loaded them before, of which ldd knows nothing.
 func sharedObjects(ctx context.Context, program, own string) ([]string, error) {
-	cmd := exec.CommandContext(ctx, "ldd", program)
+	cmd := exec.CommandContext(ctx, "ldd", program) //nolint:gosec // a program that goes into an image of ours
 	if own != "" {
 		cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+filepath.Join(own, "lib")+":"+filepath.Join(own, "lib", "server"))
 	}
@@ -183,7 +182,7 @@ func (r *rootFolder) shell(ctx context.Context) {
 		return
 	}
 	r.program(ctx, "/bin/busybox", busybox)
-	for _, name := range strings.Fields("awk cat df env find grep head kill ls mkdir mktemp nc ps rm sed sh sleep tail tar touch wget") {
+	for name := range strings.FieldsSeq("awk cat df env find grep head kill ls mkdir mktemp nc ps rm sed sh sleep tail tar touch wget") {
 		r.link("/bin/"+name, "busybox")
 	}
 	r.folder("/tmp", root, 0o1777)

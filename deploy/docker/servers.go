@@ -50,7 +50,8 @@ func kafkaRecipe(ctx context.Context, b *builder) (recipe, error) {
 				return err
 			}
 			// An archive of the classes of every start makes starts quicker.
-			if _, err := output(exec.CommandContext(ctx, filepath.Join(java, "bin", "java"), "-Xshare:dump")); err != nil {
+			dump := exec.CommandContext(ctx, filepath.Join(java, "bin", "java"), "-Xshare:dump") //nolint:gosec // what jlink has just made
+			if _, err := output(dump); err != nil {
 				return err
 			}
 			r.shell(ctx)

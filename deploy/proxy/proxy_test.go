@@ -40,7 +40,14 @@ func front(t *testing.T, cfg proxy.Config) (*httptest.Server, *run.Readiness) {
 	return s, ready
 }
 
-func ask(t *testing.T, method, address, body string) (*http.Response, string) {
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func ask(t *testing.T, method, address, body string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
 	if err != nil {
@@ -57,7 +64,7 @@ func ask(t *testing.T, method, address, body string) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(got)
+	return answer{res.StatusCode, res.Header, string(got)}
 }
 
 func TestARequestReachesTheServiceThatOwnsItsPathAsItWasSent(t *testing.T) {
@@ -68,7 +75,7 @@ func TestARequestReachesTheServiceThatOwnsItsPathAsItWasSent(t *testing.T) {
 		{"GET", "/v1/objects/CUSTOMER/a%2Fb%25", "", "ingest GET /v1/objects/CUSTOMER/a%2Fb%25 api.example.com 127.0.0.1 "},
 		{"GET", "/v1/timeline/CUSTOMER/a%2Fb?limit=1&cursor=x%2By", "", "query GET /v1/timeline/CUSTOMER/a%2Fb?limit=1&cursor=x%2By api.example.com 127.0.0.1 "},
 	} {
-		if _, got := ask(t, row.method, s.URL+row.path, row.body); got != row.want {
+		if got := ask(t, row.method, s.URL+row.path, row.body).body; got != row.want {
 			t.Errorf("%s %s: got %q, want %q", row.method, row.path, got, row.want)
 		}
 	}
@@ -82,18 +89,18 @@ func TestAServiceThatIsAwayIsAProblemThatSaysWhenToComeBack(t *testing.T) {
 		t.Fatalf("not ready: %v", err)
 	}
 	away.Close()
-	res, body := ask(t, http.MethodGet, s.URL+"/v1/event-log", "")
-	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || res.Header.Get("Content-Type") != problem.ContentType {
-		t.Errorf("got %s %v %s", res.Status, res.Header, body)
+	got := ask(t, http.MethodGet, s.URL+"/v1/event-log", "")
+	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || got.header.Get("Content-Type") != problem.ContentType {
+		t.Errorf("got %d %v %s", got.status, got.header, got.body)
 	}
-	if strings.Contains(body, away.Listener.Addr().String()) {
-		t.Errorf("the client is told an inner address: %s", body)
+	if strings.Contains(got.body, away.Listener.Addr().String()) {
+		t.Errorf("the client is told an inner address: %s", got.body)
 	}
 	if err := ready.Check(t.Context())["query"]; err == nil {
 		t.Error("the proxy is ready without the service")
 	}
-	if res, _ := ask(t, http.MethodPost, s.URL+"/v1/events", "{}"); res.StatusCode != http.StatusOK {
-		t.Errorf("the other service answers %s", res.Status)
+	if got := ask(t, http.MethodPost, s.URL+"/v1/events", "{}"); got.status != http.StatusOK {
+		t.Errorf("the other service answers %d", got.status)
 	}
 }
 
@@ -102,12 +109,10 @@ func TestTheProbesAreTheProxysOwnAndTheMetricsNobodys(t *testing.T) {
 	s, ready := front(t, proxy.Config{Ingest: service(t, "ingest").URL, Query: service(t, "query").URL})
 	got := make(map[string]int)
 	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
-		res, _ := ask(t, http.MethodGet, s.URL+path, "")
-		got[path] = res.StatusCode
+		got[path] = ask(t, http.MethodGet, s.URL+path, "").status
 	}
 	ready.Add("broken", func(context.Context) error { return io.ErrUnexpectedEOF })
-	res, _ := ask(t, http.MethodGet, s.URL+"/readyz", "")
-	got["/readyz of a broken one"] = res.StatusCode
+	got["/readyz of a broken one"] = ask(t, http.MethodGet, s.URL+"/readyz", "").status
 	want := map[string]int{"/livez": 204, "/readyz": 200, "/metrics": 404, "/readyz of a broken one": 503}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

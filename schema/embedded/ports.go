@@ -11,6 +11,10 @@ import (
 // errPortTaken is a start that lost its port to another process.
 var errPortTaken = errors.New("port is taken")
 
+// FreePorts returns so many ports of the loopback address that were free a
+// moment ago.
+func FreePorts(count int) ([]int, error) { return freePorts(make([]int, count)...) }
+
 // freePorts replaces each 0 by a port that was free a moment ago. All are held
 // open until all are known, so that none is handed out twice.
 func freePorts(wanted ...int) ([]int, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strconv"
 	"syscall"
@@ -17,8 +18,11 @@ import (
 	"github.com/throughline/throughline/schema/embedded"
 )
 
-// Environment that names images; the Makefile sets it to what it has found.
+// Environment that names images, which the Makefile sets to what it has found,
+// and the host of containers' ports, for tests that run in a container
+// themselves.
 const (
+	hostEnv            = "TESTCONTAINERS_HOST_OVERRIDE"
 	kafkaImageEnv      = "KAFKA_IMAGE"
 	clickHouseImageEnv = "CLICKHOUSE_IMAGE"
 )
@@ -115,19 +119,23 @@ func (d *docker) prepare(ctx context.Context) error {
 	if err := os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true"); err != nil {
 		return fmt.Errorf("configure testcontainers: %w", err)
 	}
-	provider, err := testcontainers.NewDockerProvider()
+	host, err := engineHost(d.client.DaemonHost())
 	if err != nil {
-		return fmt.Errorf("open testcontainers: %w", err)
+		return err
 	}
-	d.host, err = provider.DaemonHost(ctx)
-	if err = errors.Join(err, provider.Close()); err != nil {
-		return fmt.Errorf("ask for the engine's host: %w", err)
-	}
-	if d.host == "localhost" {
-		d.host = "127.0.0.1" // a name that may mean ::1, where nobody listens
-	}
+	d.host = cmp.Or(os.Getenv(hostEnv), host)
 	d.sweep(ctx)
 	return nil
+}
+
+// engineHost is where the ports of an engine's containers are: on this machine
+// if the engine is reached through a socket of it.
+func engineHost(engine string) (string, error) {
+	u, err := url.Parse(engine)
+	if err != nil {
+		return "", fmt.Errorf("address of the docker engine: %w", err)
+	}
+	return cmp.Or(u.Hostname(), "127.0.0.1"), nil
 }
 
 // sweep removes the containers and networks of processes of this machine that

@@ -40,7 +40,7 @@ func startKafkaContainers(ctx context.Context, brokers int) (*kafkaContainers, e
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(ctx, brokers)
+	ports, err := embedded.FreePorts(brokers)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func startKafkaContainers(ctx context.Context, brokers int) (*kafkaContainers, e
 		err = k.await(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start kafka in containers: %w", err), k.Close())
+		return nil, errors.Join(fmt.Errorf("start kafka in containers: %w", err), k.remove(context.WithoutCancel(ctx)))
 	}
 	return k, nil
 }
@@ -178,9 +178,12 @@ func (k *kafkaContainers) Restart(ctx context.Context, i int) error {
 	return k.await(ctx)
 }
 
-// Close removes the containers with their data, then what is between them.
-func (k *kafkaContainers) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), tidyWithin)
+// Close implements nodes.
+func (k *kafkaContainers) Close() error { return k.remove(context.Background()) }
+
+// remove removes the containers with their data, then what is between them.
+func (k *kafkaContainers) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tidyWithin)
 	defer cancel()
 	var removals errgroup.Group
 	for _, node := range k.nodes {
@@ -191,24 +194,4 @@ func (k *kafkaContainers) Close() error {
 		err = errors.Join(err, k.network.Remove(ctx))
 	}
 	return err
-}
-
-// freePorts returns ports of this machine that were free a moment ago. All are
-// held open until all are known, so that none is handed out twice.
-func freePorts(ctx context.Context, count int) ([]int, error) {
-	var ports []int
-	for range count {
-		var lc net.ListenConfig
-		listener, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer func() { _ = listener.Close() }()
-		addr, err := netip.ParseAddrPort(listener.Addr().String())
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		ports = append(ports, int(addr.Port()))
-	}
-	return ports, nil
 }
