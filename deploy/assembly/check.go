@@ -42,7 +42,7 @@ func (c *Check) Err() error {
 func (c *Check) say(ctx context.Context, what string, look func(context.Context) (string, error)) bool {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	verdict, found := "ok  ", ""
+	verdict := "ok  "
 	found, err := look(ctx)
 	if err != nil {
 		c.failed, verdict, found = true, "FAIL", err.Error()

@@ -59,15 +59,15 @@ func (n kafkaNode) properties(nodes []kafkaNode) string {
 // listeners lists the doors for clients with their addresses, the protocol of
 // each, and the properties that each has of its own.
 func (n kafkaNode) listeners() (open, protocols string, own []string) {
-	open, protocols = "PLAINTEXT://"+n.addr(), "PLAINTEXT:PLAINTEXT"
+	addrs, kinds := []string{"PLAINTEXT://" + n.addr()}, []string{"PLAINTEXT:PLAINTEXT"}
 	for _, d := range n.doors {
-		open += "," + d.Name + "://" + d.addr()
-		protocols += "," + d.Name + ":" + d.Protocol
+		addrs = append(addrs, d.Name+"://"+d.addr())
+		kinds = append(kinds, d.Name+":"+d.Protocol)
 		for _, key := range slices.Sorted(maps.Keys(d.Properties)) {
 			own = append(own, "listener.name."+strings.ToLower(d.Name)+"."+key+"="+d.Properties[key])
 		}
 	}
-	return open, protocols, own
+	return strings.Join(addrs, ","), strings.Join(kinds, ","), own
 }
 
 // KafkaSettings are what every broker of a cluster for developing and testing

@@ -1,6 +1,7 @@
 package schematest
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -32,6 +33,7 @@ func TLSFront(tb testing.TB, to string, c Certificate, clients *Authority) strin
 	if err != nil {
 		tb.Fatalf("open front: %v", err)
 	}
+	ctx := background(tb)
 	var open sync.WaitGroup
 	open.Go(func() {
 		for {
@@ -39,7 +41,7 @@ func TLSFront(tb testing.TB, to string, c Certificate, clients *Authority) strin
 			if err != nil {
 				return // closed
 			}
-			open.Go(func() { pass(conn, to) })
+			open.Go(func() { pass(ctx, conn, to) })
 		}
 	})
 	tb.Cleanup(func() {
@@ -52,12 +54,12 @@ func TLSFront(tb testing.TB, to string, c Certificate, clients *Authority) strin
 }
 
 // pass copies both ways until one side ends.
-func pass(client net.Conn, to string) {
+func pass(ctx context.Context, client net.Conn, to string) {
 	defer func() { _ = client.Close() }()
-	if secured, ok := client.(*tls.Conn); !ok || secured.Handshake() != nil {
+	if secured, ok := client.(*tls.Conn); !ok || secured.HandshakeContext(ctx) != nil {
 		return // the client has been told why
 	}
-	server, err := net.Dial("tcp", to)
+	server, err := new(net.Dialer).DialContext(ctx, "tcp", to)
 	if err != nil {
 		return
 	}

@@ -119,7 +119,7 @@ func read(t *testing.T, cfg stream.Config, name topic.Name, n int) string {
 
 func (d doors) refuse(t *testing.T) {
 	t.Parallel()
-	none, clear := stream.SASL{}, tlsdial.Config{}
+	none, open := stream.SASL{}, tlsdial.Config{}
 	for name, at := range map[string]struct {
 		addr    string
 		secured tlsdial.Config
@@ -130,7 +130,7 @@ func (d doors) refuse(t *testing.T) {
 		"a wrong password by scram-sha-256": {d.Password, d.tls(), user(stream.SASLScramSHA256, otherPassword), "wrong user or password"},
 		"a wrong password by scram-sha-512": {d.Password, d.tls(), user(stream.SASLScramSHA512, otherPassword), "wrong user or password"},
 		"a mechanism that is not offered": {
-			d.PlainPassword, clear, user(stream.SASLScramSHA256, schematest.KafkaPassword), "does not offer this mechanism",
+			d.PlainPassword, open, user(stream.SASLScramSHA256, schematest.KafkaPassword), "does not offer this mechanism",
 		},
 		"no password": {d.Password, d.tls(), none, "hangs up"},
 		"a password where none is wanted": {
@@ -144,7 +144,7 @@ func (d doors) refuse(t *testing.T) {
 		"an expired certificate":         {d.Expired, d.tls(), none, "the server's certificate is valid from"},
 		"no certificate of ours":         {d.Mutual, d.tls(), none, "wants a certificate of this process"},
 		"an expired certificate of ours": {d.Mutual, d.tls(d.old), none, "wants a certificate of this process"},
-		"plaintext to a door with tls":   {d.TLS, clear, none, "the server wants TLS"},
+		"plaintext to a door with tls":   {d.TLS, open, none, "the server wants TLS"},
 		"tls to a door without":          {d.Open, d.tls(), none, "hangs up"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,13 +24,15 @@ func TestCheckSaysWhatIsThereAndWhatIsMissing(t *testing.T) {
 		says []string
 	}{
 		{
-			[]string{"projector", "--check"}, 1,
+			[]string{"projector", "--check"},
+			1,
 			[]string{"ok    kafka", "FAIL  topics", "throughline topics", "ok    clickhouse", "FAIL  tables", "throughline migrate"},
 		},
 		{[]string{"topics"}, 0, nil},
 		{[]string{"migrate"}, 0, nil},
 		{
-			[]string{"projector", "--check"}, 0,
+			[]string{"projector", "--check"},
+			0,
 			[]string{"ok    topics", "with 2 partitions", "ok    groups", "ok    master key", "ok    clickhouse", "ok    tables"},
 		},
 		{[]string{"ingest", "--check"}, 0, []string{"ok    groups", "ok    master key"}},
