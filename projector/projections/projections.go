@@ -70,7 +70,7 @@ func poison(err error) error { return fmt.Errorf("%w: %w", ErrPoison, err) }
 // opened opens a sealed part with parse. What is absent or erased is nil: the rows are the same, redacted.
 func opened[T any](ctx context.Context, open Opener, s Sealed, parse func([]byte) (*T, error)) (*T, error) {
 	if len(s.Bytes) == 0 || s.KeyID == "" {
-		return nil, nil //nolint:nilnil // no part, as the comment above says
+		return nil, nil
 	}
 	plain, ok, err := open.Open(ctx, s)
 	if err != nil || !ok {

@@ -183,7 +183,7 @@ func (b *Block) text(name, v string) {
 
 // word adds a text of which a block has few.
 func (b *Block) word(name, v string) {
-	c := b.column(name, 2)
+	c := b.column(name, 8)
 	if c.words == nil {
 		c.words = &dictionary{}
 	}

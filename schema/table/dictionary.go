@@ -8,8 +8,8 @@ import (
 type dictionary struct {
 	// values are kept as the client library wants them, so that a row costs no allocation.
 	values []any
-	keys   []uint32
-	places map[string]uint32
+	keys   []int
+	places map[string]int
 	// last is the value of the last row, which is most often that of the next, too.
 	last string
 }
@@ -24,9 +24,9 @@ func (d *dictionary) add(v string) int {
 	place, known := d.places[v]
 	if !known {
 		if d.places == nil {
-			d.places = map[string]uint32{}
+			d.places = map[string]int{}
 		}
-		place = uint32(len(d.values)) //nolint:gosec // a block has fewer rows than that
+		place = len(d.values)
 		d.places[v] = place
 		d.values = append(d.values, v)
 	}
