@@ -69,26 +69,7 @@ func runChild() int {
 func (w *world) spawn(c child) *exec.Cmd {
 	w.T.Helper()
 	c.Kafka, c.Config, c.Dir = w.Kafka, w.cfg, w.dir
-	config, err := json.Marshal(c)
-	if err != nil {
-		w.T.Fatal(err)
-	}
-	cmd := exec.CommandContext(w.T.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+string(config))
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		w.T.Fatal(err)
-	}
-	return cmd
-}
-
-// kill ends a process with SIGKILL.
-func (w *world) kill(cmd *exec.Cmd) {
-	w.T.Helper()
-	if err := cmd.Process.Kill(); err != nil {
-		w.T.Fatal(err)
-	}
-	_ = cmd.Wait() // it was killed, as it should be
+	return w.Spawn(childEnv, c)
 }
 
 // load sends commands to a few conversations by chance: many are refused, some change nothing, some come twice.
@@ -298,44 +279,7 @@ func TestAProcessorThatIsKilledWithItsBrokerLosesAndDoublesNothing(t *testing.T)
 func (w *world) killAndRestart(c child, kills int) {
 	w.T.Helper()
 	w.cfg.MaxBatch = 40
-	early, before := 0, map[int32]int64{0: 0, 1: 0, 2: 0}
-	for i := range kills {
-		cmd := w.spawn(c)
-		before = w.waitForMore(before)
-		<-time.After(time.Duration(rand.IntN(100)) * time.Millisecond)
-		w.kill(cmd)
-		if w.Answered() {
-			break
-		}
-		early++
-		if i%2 == 1 {
-			if err := os.RemoveAll(w.dir); err != nil {
-				w.T.Fatal(err)
-			}
-		}
-	}
+	w.KillAndRestart(func() *exec.Cmd { return w.spawn(c) }, topic.Conversations, w.dir, kills)
 	// What is left needs no kill to meet a transaction.
 	w.cfg.MaxBatch = 1000
-	if early == 0 {
-		w.T.Error("every kill came after the work was done: this test proves nothing")
-	}
-}
-
-// waitForMore waits until something was written to conversations, and gives the ends of its partitions.
-func (w *world) waitForMore(before map[int32]int64) map[int32]int64 {
-	w.T.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		// The broker may be starting.
-		now, err := w.Watch.EndOffsets(w.T.Context(), topic.Conversations)
-		if err == nil && (!cmp.Equal(before, now) || w.Answered()) {
-			return now
-		}
-		if time.Now().After(deadline) {
-			w.T.Fatalf("the processor wrote nothing within two minutes: %v", err)
-		}
-		<-tick.C
-	}
 }

@@ -244,19 +244,19 @@ func TestTransitionsAreLinearizableThoughProcessorsAreKilled(t *testing.T) {
 				continue // the rest has to come to an end
 			}
 			if kills%2 == 1 {
-				w.kill(one)
+				w.Kill(one)
 				one = w.spawn(child{})
 				continue
 			}
-			other.kill(two)
+			other.Kill(two)
 			if err := os.RemoveAll(other.dir); err != nil {
 				t.Fatal(err)
 			}
 			two = other.spawn(child{})
 		}
 	}
-	w.kill(one)
-	other.kill(two)
+	w.Kill(one)
+	other.Kill(two)
 	if kills == 0 {
 		t.Error("the clients were done before anything was killed: this test proves nothing")
 	}
