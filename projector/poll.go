@@ -104,7 +104,7 @@ func (s *session) skipLost(ctx context.Context, lost *stream.OffsetLostError) er
 	s.log.ErrorContext(ctx, "log dropped records before they were projected", slog.String("partition", lost.String()),
 		slog.Int64("from", lost.Offset), slog.Int64("to", lost.LogStart))
 	commit := map[stream.TopicPartition]stream.Commit{lost.TopicPartition: {Offset: lost.LogStart}}
-	if err := s.consumer.Commit(s.work, commit); err != nil {
+	if err := s.consumer.Commit(s.work, commit); err != nil { //nolint:contextcheck // what is begun outlives the stop, as all work does
 		return fmt.Errorf("commit behind what is lost: %w", err)
 	}
 	s.metrics.lost.WithLabelValues(s.p.Table).Add(float64(lost.LogStart - lost.Offset))

@@ -87,7 +87,7 @@ func (s *session) guard(ctx context.Context, cancel context.CancelFunc) {
 		case <-s.work.Done():
 		case <-ctx.Done():
 			s.consumer.Wake()
-			_ = pause(s.work, stopGrace)
+			_ = pause(s.work, stopGrace) //nolint:contextcheck // ctx has ended; it is the work that is given time
 			return
 		case <-s.consumer.RebalanceWanted():
 			s.consumer.Wake()

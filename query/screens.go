@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,8 +79,7 @@ func (s *screens) look(workspace string, by wallboard.GroupBy) (*shot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode wallboard: %w", err)
 	}
-	body := append(figures[:len(figures)-1], `,"asOf":`...)
-	body = append(append(body, at...), '}')
+	body := slices.Concat(figures[:len(figures)-1], []byte(`,"asOf":`), at, []byte{'}'})
 	return &shot{id: hex.EncodeToString(sum.Sum(nil)), body: body}, nil
 }
 

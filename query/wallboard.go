@@ -88,7 +88,7 @@ func (s *Service) follow(r *http.Request, screen *screen, out *events) error {
 		if shot != nil && shot.id != seen {
 			seen = shot.id
 			if out.event(shot) != nil {
-				return nil //nolint:nilerr // the client has gone, or is too slow
+				return nil // the client has gone, or is too slow
 			}
 			heartbeat.Reset(streamHeartbeat)
 		}
@@ -96,11 +96,11 @@ func (s *Service) follow(r *http.Request, screen *screen, out *events) error {
 		case <-changed:
 		case <-heartbeat.C:
 			if out.comment() != nil {
-				return nil //nolint:nilerr // as above
+				return nil
 			}
 		case <-recheck.C:
 			if s.permitted(r) != nil {
-				return nil //nolint:nilerr // the answer has begun, so it cannot say why
+				return nil // the answer has begun, so it cannot say why
 			}
 		case <-run.Draining(r.Context()):
 			return nil

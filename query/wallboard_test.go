@@ -326,7 +326,7 @@ func TestAScreenMakesOneShotForAllAndNoneForNobody(t *testing.T) {
 	s := newScreens(func(string, wallboard.GroupBy) (*wallboard.View, error) {
 		n := looks.Add(1)
 		return &wallboard.View{Figures: wallboard.Figures{QueueSize: int(n)}, AsOf: time.UnixMilli(n)}, nil
-	}, prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"}))
+	}, prometheus.NewGauge(prometheus.GaugeOpts{Name: "test_streams", Help: "Streams of a test."}))
 	one, leave, err := s.join("acme", wallboard.None)
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func eventLogRows(ctx context.Context, rec Record, open Opener, to *table.Block)
 	case topic.Rejections:
 		row, err = rejectedRow(rec)
 	case topic.Submissions:
-		row, err = pendingRow(rec)
+		row = pendingRow(rec)
 	case topic.DeadLetters:
 		row, err = failedRow(rec)
 	default:
@@ -84,10 +84,10 @@ func rejectedRow(rec Record) (*table.EventLogRow, error) {
 // pendingRow is the row of a submission that was answered before its primary object was found. One that was resolved
 // by the edge, or forwarded by link, has none: its next row says all. A record that is no submission has none either,
 // and no dead letter of ours: link reads it, too, and decides what becomes of it.
-func pendingRow(rec Record) (*table.EventLogRow, error) {
+func pendingRow(rec Record) *table.EventLogRow {
 	s, err := event.ParseSubmission(rec.Value)
 	if err != nil || s.Resolved {
-		return nil, nil //nolint:nilnil,nilerr // no row, as the comment above says
+		return nil
 	}
 	row := submissionRow(s, event.PlaceID(rec.Topic, rec.Partition, rec.Offset, rec.Timestamp))
 	// A foreign producer may say what it likes; link believes it within a day, and so does this row.
@@ -98,7 +98,7 @@ func pendingRow(rec Record) (*table.EventLogRow, error) {
 		row.OccurredAt = row.ReceivedAt
 	}
 	row.Status = string(event.StatusPending)
-	return row, nil
+	return row
 }
 
 // submissionRow is what the rows of a submission share. placeID is its id where it has none of its own.

@@ -77,7 +77,7 @@ func after(at time.Time, interval Interval, zone *time.Location) time.Time {
 	}
 	step := interval.length()
 	midnight, tomorrow := day(y, m, d, zone), day(y, m, d+1, zone)
-	next := midnight.Add(at.Sub(midnight)/step*step + step)
+	next := midnight.Add(at.Sub(midnight).Truncate(step) + step)
 	if next.After(tomorrow) {
 		return tomorrow
 	}

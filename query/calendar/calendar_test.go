@@ -51,18 +51,30 @@ func TestARangeIsCutWhereIntervalsBegin(t *testing.T) {
 		interval             calendar.Interval
 		want                 []string
 	}{
-		{"hours of a zone that is off by three quarters", "Asia/Kathmandu", "2026-01-01T00:00:00Z", "2026-01-01T02:00:00Z", calendar.Hour,
-			[]string{"2026-01-01T00:00:00Z", "2026-01-01T00:15:00Z", "2026-01-01T01:15:00Z"}},
-		{"days around a day of 23 hours", "Europe/Berlin", "2026-03-27T23:00:00Z", "2026-03-30T22:00:00Z", calendar.Day,
-			[]string{"2026-03-27T23:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"}},
-		{"weeks from a Thursday on", "UTC", "2026-01-01T00:00:00Z", "2026-01-13T00:00:00Z", calendar.Week,
-			[]string{"2026-01-01T00:00:00Z", "2026-01-05T00:00:00Z", "2026-01-12T00:00:00Z"}},
-		{"months", "America/New_York", "2026-01-31T00:00:00Z", "2026-04-01T00:00:00Z", calendar.Month,
-			[]string{"2026-01-31T00:00:00Z", "2026-02-01T05:00:00Z", "2026-03-01T05:00:00Z"}},
-		{"a range within one interval", "UTC", "2026-01-01T00:01:00Z", "2026-01-01T00:02:00Z", calendar.FiveMinutes,
-			[]string{"2026-01-01T00:01:00Z"}},
-		{"hours of the night in which the clock is set by half an hour", "Australia/Lord_Howe", "2026-10-03T13:00:00Z", "2026-10-03T17:00:00Z", calendar.Hour,
-			[]string{"2026-10-03T13:00:00Z", "2026-10-03T13:30:00Z", "2026-10-03T14:30:00Z", "2026-10-03T15:30:00Z", "2026-10-03T16:30:00Z"}},
+		{
+			"hours of a zone that is off by three quarters", "Asia/Kathmandu", "2026-01-01T00:00:00Z", "2026-01-01T02:00:00Z", calendar.Hour,
+			[]string{"2026-01-01T00:00:00Z", "2026-01-01T00:15:00Z", "2026-01-01T01:15:00Z"},
+		},
+		{
+			"days around a day of 23 hours", "Europe/Berlin", "2026-03-27T23:00:00Z", "2026-03-30T22:00:00Z", calendar.Day,
+			[]string{"2026-03-27T23:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"},
+		},
+		{
+			"weeks from a Thursday on", "UTC", "2026-01-01T00:00:00Z", "2026-01-13T00:00:00Z", calendar.Week,
+			[]string{"2026-01-01T00:00:00Z", "2026-01-05T00:00:00Z", "2026-01-12T00:00:00Z"},
+		},
+		{
+			"months", "America/New_York", "2026-01-31T00:00:00Z", "2026-04-01T00:00:00Z", calendar.Month,
+			[]string{"2026-01-31T00:00:00Z", "2026-02-01T05:00:00Z", "2026-03-01T05:00:00Z"},
+		},
+		{
+			"a range within one interval", "UTC", "2026-01-01T00:01:00Z", "2026-01-01T00:02:00Z", calendar.FiveMinutes,
+			[]string{"2026-01-01T00:01:00Z"},
+		},
+		{
+			"hours of the night in which the clock is set by half an hour", "Australia/Lord_Howe", "2026-10-03T13:00:00Z", "2026-10-03T17:00:00Z", calendar.Hour,
+			[]string{"2026-10-03T13:00:00Z", "2026-10-03T13:30:00Z", "2026-10-03T14:30:00Z", "2026-10-03T15:30:00Z", "2026-10-03T16:30:00Z"},
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,7 +1,6 @@
 package wallboard
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -281,11 +280,11 @@ func TestABoardOfADayForgetsAndBoundsItsGroups(t *testing.T) {
 		s := &conversation.Snapshot{}
 		for n, typ := range []conversation.Type{conversation.Opened, conversation.Queued, conversation.Closed} {
 			c := &conversation.Command{
-				Workspace: "acme", ConversationID: fmt.Sprint(i), ID: fmt.Sprint(n), Type: typ,
+				Workspace: "acme", ConversationID: strconv.Itoa(i), ID: strconv.Itoa(n), Type: typ,
 				OccurredAt: event.TimeOf(at.Add(time.Duration(n) * time.Second)), ReceivedAt: event.TimeOf(at),
 			}
 			if typ == conversation.Opened {
-				c.Team = fmt.Sprint("team ", i)
+				c.Team = "team " + strconv.Itoa(i)
 			}
 			tr := conversation.Decide(s, c, conversation.Parties{}).Transitions[0]
 			if err := tr.Complete(s.Conversation); err != nil {
