@@ -46,12 +46,14 @@ func reads(method, path string) bool {
 	if !versioned {
 		return false
 	}
-	resource, _, _ := strings.Cut(rest, "/")
+	resource, _, deeper := strings.Cut(rest, "/")
 	switch resource {
 	case "timeline", "event-log", "event-names", "search", "wallboard", "reports":
 		return true
 	case "conversations":
-		return method == http.MethodGet || method == http.MethodHead
+		// What is posted goes to one conversation or to the batch; whatever else belongs to the service with the reads,
+		// which says which methods there are.
+		return method != http.MethodPost || !deeper
 	default:
 		return false
 	}

@@ -1,6 +1,7 @@
 """Values that a schema cannot describe, for the formats of the document that JSON Schema does not know."""
 
 import datetime
+import json
 
 import schemathesis
 from hypothesis import strategies as st
@@ -30,5 +31,8 @@ def filter_query(context, query):
 
 @schemathesis.serializer("application/x-ndjson")
 def ndjson(context, value):
-    """Sends lines as they are: the schema of such a body is a text."""
-    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+    """Sends a text as it is, and anything else as one line."""
+    if isinstance(value, bytes):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "replace")
