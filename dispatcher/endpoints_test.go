@@ -1,0 +1,123 @@
+package dispatcher
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/throughline/throughline/schema/schematest"
+)
+
+// TestAnEndpointIsRegisteredToldAndLookedAt goes the way of somebody who uses the API.
+func TestAnEndpointIsRegisteredToldAndLookedAt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, schematest.Kfake(t), true, 2)
+	s := w.start()
+	api := httptest.NewServer(s.Handler())
+	t.Cleanup(api.Close)
+	verified := make(chan error, 8)
+	var secret string
+	hooks := newReceiver(t, func(_ http.ResponseWriter, r *http.Request) {
+		body := make([]byte, 1<<16)
+		n, _ := r.Body.Read(body)
+		verifier, err := standardwebhooks.NewWebhook(secret)
+		if err == nil {
+			err = verifier.Verify(body[:n], r.Header)
+		}
+		verified <- err
+	})
+	settings := `{"url":"` + hooks.URL + `","events":["event.linked"],"authToken":"s3cret","filter":"data.event.name == \"Viewed\""}`
+	status, body := request(t, api.URL, "ws", http.MethodPut, "/v1/webhook-endpoints/crm", settings)
+	var created endpointAnswer
+	if err := json.Unmarshal([]byte(body), &created); err != nil || status != http.StatusOK || created.SigningSecret == "" {
+		t.Fatalf("created: %d %s", status, body)
+	}
+	secret = created.SigningSecret
+	w.events(0, 1)
+	if err := <-verified; err != nil {
+		t.Errorf("the delivery does not verify: %v", err)
+	}
+	status, shown := request(t, api.URL, "ws", http.MethodGet, "/v1/webhook-endpoints/crm", "")
+	if status != http.StatusOK || strings.Contains(shown, "s3cret") || strings.Contains(shown, secret) || !strings.Contains(shown, `"hasAuthToken":true`) {
+		t.Errorf("shown: %d %s", status, shown)
+	}
+	// What a GET shows may be put back, and keeps the secrets.
+	status, body = request(t, api.URL, "ws", http.MethodPut, "/v1/webhook-endpoints/crm", shown)
+	if status != http.StatusOK || strings.Contains(body, "whsec_") || !strings.Contains(body, `"hasAuthToken":true`) {
+		t.Errorf("put back: %d %s", status, body)
+	}
+	status, body = request(t, api.URL, "ws", http.MethodPost, "/v1/webhook-endpoints/crm/rotate-secret", "")
+	if status != http.StatusOK || !strings.Contains(body, `"signingSecret":"whsec_`) {
+		t.Errorf("rotated: %d %s", status, body)
+	}
+	// The secret before it still verifies.
+	w.events(1, 1)
+	if err := <-verified; err != nil {
+		t.Errorf("after the rotation: %v", err)
+	}
+	for _, path := range []string{"/v1/webhook-endpoints/crm", "/v1/webhook-endpoints/none"} {
+		if status, body := request(t, api.URL, "other", http.MethodGet, path, ""); status != http.StatusNotFound {
+			t.Errorf("another workspace gets %s: %d %s", path, status, body)
+		}
+	}
+	if _, body := request(t, api.URL, "other", http.MethodGet, "/v1/webhook-endpoints", ""); !strings.Contains(body, `"data":[]`) {
+		t.Errorf("another workspace lists %s", body)
+	}
+	if _, body := request(t, api.URL, "ws", http.MethodGet, "/v1/webhook-endpoints", ""); !strings.Contains(body, `"id":"crm"`) {
+		t.Errorf("listed: %s", body)
+	}
+	if status, body := request(t, api.URL, "ws", http.MethodDelete, "/v1/webhook-endpoints/crm", ""); status != http.StatusOK {
+		t.Errorf("deleted: %d %s", status, body)
+	}
+	if status, _ := request(t, api.URL, "ws", http.MethodGet, "/v1/webhook-endpoints/crm", ""); status != http.StatusNotFound {
+		t.Errorf("a deleted endpoint: %d", status)
+	}
+	for name, tt := range map[string][2]string{
+		"an internal address":  {`{"url":"https://169.254.169.254/","events":["event.linked"]}`, "/url"},
+		"no URL":               {`{"events":["event.linked"]}`, "/url"},
+		"a broken filter":      {`{"url":"https://example.com","events":["event.linked"],"filter":"1 +"}`, "/filter"},
+		"a filter of a number": {`{"url":"https://example.com","events":["event.linked"],"filter":"1 + 1"}`, "/filter"},
+		"an unserved event":    {`{"url":"https://example.com","events":["queue.formed"]}`, "/events/0"},
+		"an unserved format":   {`{"url":"https://example.com","events":["event.linked"],"format":"slack"}`, "/format"},
+		"an unserved digest":   {`{"url":"https://example.com","events":["event.linked"],"digestSeconds":60}`, "/digestSeconds"},
+		"an unserved order":    {`{"url":"https://example.com","events":["event.linked"],"ordering":"conversation"}`, "/ordering"},
+		"a misspelt member":    {`{"url":"https://example.com","events":["event.linked"],"filtre":""}`, "/filtre"},
+		"a number for a token": {`{"url":"https://example.com","events":["event.linked"],"authToken":7}`, "/authToken"},
+	} {
+		status, body := request(t, api.URL, "ws", http.MethodPut, "/v1/webhook-endpoints/x", tt[0])
+		if status != http.StatusUnprocessableEntity || !strings.Contains(body, `"pointer":"`+tt[1]+`"`) {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+}
+
+func TestTheCatalogueHasAnExampleOfEveryTypeThatIsServed(t *testing.T) {
+	t.Parallel()
+	all, err := catalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := map[string]bool{}
+	for _, e := range all {
+		types[e.Type] = true
+		var b struct {
+			Type string         `json:"type"`
+			Data map[string]any `json:"data"`
+		}
+		if err := json.Unmarshal(e.Example, &b); err != nil || b.Type != e.Type || len(b.Data) == 0 {
+			t.Errorf("%s: the example is %s: %v", e.Type, e.Example, err)
+		}
+		if !json.Valid(e.Schema) {
+			t.Errorf("%s: the schema is no JSON: %s", e.Type, e.Schema)
+		}
+	}
+	for _, name := range served() {
+		if !types[name] {
+			t.Errorf("%s is served and not in the catalogue", name)
+		}
+	}
+}
