@@ -35,7 +35,7 @@ func TestLogLinesWaitForOthersButNotForLong(t *testing.T) {
 			if len(out.calls) != 0 {
 				t.Fatalf("written at once: %q", out.calls)
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			synctest.Wait()
 			if len(out.calls) != 1 || strings.Count(out.calls[0], "\n") != 2 {
 				t.Fatalf("a second later: %q", out.calls)

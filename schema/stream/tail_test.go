@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -81,7 +82,7 @@ func TestTailSinceGivesWhatIsThereAndSaysWhenItHas(t *testing.T) {
 				}()
 				err = tail.Run(ctx, func(r *stream.Record) { got[string(r.Value)]++ })
 				tail.Close()
-				if err != nil || context.Cause(ctx) != context.Canceled {
+				if err != nil || !errors.Is(context.Cause(ctx), context.Canceled) {
 					t.Fatalf("since %s: %v, %v", since, err, context.Cause(ctx))
 				}
 				if diff := cmp.Diff(want, got); diff != "" {

@@ -82,6 +82,7 @@ func StartBatch(ctx context.Context, provider trace.TracerProvider, name string,
 	if provider == nil || len(links) == 0 {
 		return ctx, noop.Span{}
 	}
+	//nolint:spancheck // the caller ends it
 	return provider.Tracer(traces.Scope).Start(ctx, name, trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithLinks(links[:min(len(links), maxLinks)]...), trace.WithAttributes(attrs...))
 }
@@ -128,7 +129,7 @@ func (p *Processor) inherit(ctx context.Context, in, out []*Record) {
 			continue
 		}
 		if link, ok := TraceLink(in[i]); ok {
-			r.Context = trace.ContextWithRemoteSpanContext(context.WithoutCancel(ctx), link.SpanContext)
+			r.Context = trace.ContextWithRemoteSpanContext(context.WithoutCancel(ctx), link.SpanContext) //nolint:fatcontext // each record has its own
 		}
 	}
 }

@@ -39,7 +39,7 @@ func (c *Tracked) recordSome(ctx context.Context, session *kgo.GroupTransactSess
 				return false, err
 			}
 			// After an abort the record still has the context of the transaction before, which has ended.
-			r.Context = nil
+			r.Context = nil //nolint:fatcontext // it is taken away
 			outputs = append(outputs, r)
 		}
 	}

@@ -63,7 +63,7 @@ func Start(ctx context.Context, name string, attrs ...attribute.KeyValue) (conte
 	if !above.IsRecording() {
 		return ctx, noop.Span{}
 	}
-	return above.TracerProvider().Tracer(Scope).Start(ctx, name, trace.WithAttributes(attrs...))
+	return above.TracerProvider().Tracer(Scope).Start(ctx, name, trace.WithAttributes(attrs...)) //nolint:spancheck // the caller ends it
 }
 
 // Sampled says whether the context's trace is one that is kept.

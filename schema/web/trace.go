@@ -19,6 +19,7 @@ func (r *Router) traced(req *http.Request, id string) *http.Request {
 		return req
 	}
 	ctx := traces.Propagator{}.Extract(req.Context(), propagation.HeaderCarrier(req.Header))
+	//nolint:spancheck // endTrace ends it
 	ctx, _ = r.tracer.Start(ctx, method(req.Method), trace.WithSpanKind(trace.SpanKindServer),
 		trace.WithAttributes(attribute.String("http.request.method", method(req.Method)), attribute.String("request_id", id)))
 	return req.WithContext(ctx)

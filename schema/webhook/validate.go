@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"encoding/base64"
-
 	"fmt"
 	"net/textproto"
 	"slices"

@@ -95,7 +95,7 @@ func (a *attack) badKey(reason, key string) {
 		return
 	}
 	got := a.send(request{why: reason, header: http.Header{"Authorization": {key}}})
-	a.problem(got, http.StatusUnauthorized)
+	a.refused(got, http.StatusUnauthorized)
 	if got.header.Get("WWW-Authenticate") == "" {
 		a.t.Errorf("%s: no WWW-Authenticate", got.why)
 	}
@@ -118,7 +118,7 @@ func (a *attack) methods(routes []web.Route) {
 		}
 		got := a.send(request{why: "method " + method, method: method})
 		if method != http.MethodHead {
-			a.problem(got, http.StatusMethodNotAllowed)
+			a.refused(got, http.StatusMethodNotAllowed)
 		}
 		for other := range allowed {
 			if !strings.Contains(got.header.Get("Allow"), other) {
@@ -135,10 +135,10 @@ func (a *attack) queries() {
 	}
 	for _, query := range []string{"nobody=1", "nobody=", "limti=5", "%00=1", "%ff=1", "position=nonsense", "position=%ff"} {
 		got := a.send(request{why: "query " + query, query: query})
-		a.problem(got, http.StatusBadRequest, http.StatusUnsupportedMediaType)
+		a.refused(got, http.StatusBadRequest, http.StatusUnsupportedMediaType)
 	}
 	for _, query := range []string{"a=%zz", "a;b", strings.Repeat("a=1&", 10_000)} {
-		a.problem(a.send(request{why: "query " + query[:min(len(query), 10)], query: query}), http.StatusBadRequest)
+		a.refused(a.send(request{why: "query " + query[:min(len(query), 10)], query: query}), http.StatusBadRequest)
 	}
 }
 
@@ -154,7 +154,7 @@ func (a *attack) segments() {
 		}
 		for _, segment := range []string{"%FF", "%00", "%C3%28", "a%0Ab", "%2E", "%2E%2E", strings.Repeat("a", 257), strings.Repeat("%F0%9F%98%80", 257)} {
 			got := a.send(request{why: name + " " + segment[:min(len(segment), 12)], path: with(segment)})
-			a.problem(got, http.StatusUnprocessableEntity, http.StatusNotFound)
+			a.refused(got, http.StatusUnprocessableEntity, http.StatusNotFound)
 		}
 		for _, segment := range []string{
 			"a%2Fb", "%25", "%252F", "a.", "..a", "%22", "%3Cscript%3E", "'%20OR%201=1", "%F0%9F%91%A9%E2%80%8D%F0%9F%91%A7", "%D7%A9%D7%9C%D7%95%D7%9D",
@@ -165,10 +165,10 @@ func (a *attack) segments() {
 			case got.status == http.StatusMethodNotAllowed || got.status == http.StatusBadRequest || got.status >= http.StatusInternalServerError:
 				a.t.Errorf("%s: answered %d: %s", got.why, got.status, got.body)
 			case got.status >= http.StatusBadRequest:
-				a.problem(got, got.status)
+				a.refused(got, got.status)
 			}
 		}
 		// A slash that is not encoded is another address.
-		a.problem(a.send(request{why: "a slash in " + name, path: with("a/b/c/d")}), http.StatusNotFound, http.StatusMethodNotAllowed)
+		a.refused(a.send(request{why: "a slash in " + name, path: with("a/b/c/d")}), http.StatusNotFound, http.StatusMethodNotAllowed)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -106,10 +107,7 @@ func (a *attack) members() {
 			`"9999-12-31T23:59:59Z"`, `"<script>alert(1)</script>"`, `"` + strings.Repeat("x", 300) + `"`, "[]", "{}", "[null]", "[[]]", "[{}]", "[1]",
 			`[{"objectType":1}]`, `[{"nobody":1}]`, `{"a":{"a":{}}}`, `{"a":1,"a":2}`, strings.Repeat("[", depth) + strings.Repeat("]", depth),
 		} {
-			changed := map[string]json.RawMessage{}
-			for n, v := range members {
-				changed[n] = v
-			}
+			changed := maps.Clone(members)
 			changed[name] = json.RawMessage(value)
 			got := a.send(request{why: name + " is " + value[:min(len(value), 30)], body: join(changed)})
 			if got.status >= http.StatusBadRequest {

@@ -109,6 +109,12 @@ func (a *attack) once(r request) answer {
 	return got
 }
 
+// refused checks that an answer is a problem with one of some statuses.
+func (a *attack) refused(got answer, statuses ...int) {
+	a.t.Helper()
+	_ = a.problem(got, statuses...) // it has told the test
+}
+
 // problem checks that an answer is a problem with one of some statuses. It returns nil where it is none.
 func (a *attack) problem(got answer, statuses ...int) *problem.Problem {
 	a.t.Helper()
@@ -117,9 +123,9 @@ func (a *attack) problem(got answer, statuses ...int) *problem.Problem {
 		return nil
 	}
 	var p problem.Problem
-	if err := json.Unmarshal([]byte(got.body), &p); err != nil {
+	if json.Unmarshal([]byte(got.body), &p) != nil {
 		a.t.Errorf("%s: answered %d, which is no problem: %.300s", got.why, got.status, got.body)
-		return nil
+		return nil //nolint:nilerr // the test has been told
 	}
 	if media := got.header.Get("Content-Type"); media != problem.ContentType {
 		a.t.Errorf("%s: Content-Type is %q", got.why, media)
