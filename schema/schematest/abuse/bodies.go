@@ -44,7 +44,7 @@ func (a *attack) bodies() {
 		}
 	}
 	for _, media := range []string{"text/plain", "application/xml", "multipart/form-data", "application/json; charset=latin1", "application", "\"", "a/b/c"} {
-		a.problem(a.send(request{why: "content type " + media, body: a.route.Body, header: http.Header{"Content-Type": {media}}}),
+		a.refused(a.send(request{why: "content type " + media, body: a.route.Body, header: http.Header{"Content-Type": {media}}}),
 			http.StatusUnsupportedMediaType)
 	}
 	a.tooLarge()
@@ -63,12 +63,12 @@ func (a *attack) ignored() {
 // tooLarge sends more than the limit: announced, not announced, and compressed to next to nothing.
 func (a *attack) tooLarge() {
 	large := a.route.Body[:len(a.route.Body)-1] + strings.Repeat(" ", a.route.Limit) + "}"
-	a.problem(a.send(request{why: "a large body", body: large}), http.StatusRequestEntityTooLarge)
-	a.problem(a.send(request{why: "a large body in chunks", body: large, chunked: true}), http.StatusRequestEntityTooLarge)
+	a.refused(a.send(request{why: "a large body", body: large}), http.StatusRequestEntityTooLarge)
+	a.refused(a.send(request{why: "a large body in chunks", body: large, chunked: true}), http.StatusRequestEntityTooLarge)
 	const bomb = 64 << 20
 	for encoding, packed := range map[string]string{"gzip": packGzip(bomb), "zstd": packZstd(bomb)} {
 		got := a.send(request{why: "a bomb of " + encoding, body: packed, header: http.Header{"Content-Encoding": {encoding}}})
-		a.problem(got, http.StatusRequestEntityTooLarge)
+		a.refused(got, http.StatusRequestEntityTooLarge)
 	}
 }
 
@@ -90,7 +90,7 @@ func (a *attack) encodings() {
 		"an unknown encoding": {"br", a.route.Body, http.StatusUnsupportedMediaType},
 	} {
 		got := a.send(request{why: why, body: c.body, header: http.Header{"Content-Encoding": {c.encoding}}})
-		a.problem(got, c.status)
+		a.refused(got, c.status)
 	}
 }
 
