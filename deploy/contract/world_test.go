@@ -94,7 +94,7 @@ func newWorld(t *testing.T) *world {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- run.Group{Log: quiet(), StopTimeout: patience}.Run(ctx, p.Services()...) }()
-	server := httptest.NewServer(checker.Handler(t, dev.Route(run.Admin(reg, ready), w.edge, w.reads)))
+	server := httptest.NewServer(checker.Handler(t, dev.Route(run.Admin(reg, ready), w.edge, w.reads, http.NotFoundHandler())))
 	w.url = server.URL
 	t.Cleanup(func() {
 		server.Close()
@@ -185,7 +185,7 @@ func (w *world) other(o condition) string {
 
 	ready := run.NewReadiness()
 	ready.Add("query", reads.Ready)
-	server := httptest.NewServer(w.checker.Handler(w.t, dev.Route(run.Admin(run.NewRegistry(), ready), writes, reads.Handler())))
+	server := httptest.NewServer(w.checker.Handler(w.t, dev.Route(run.Admin(run.NewRegistry(), ready), writes, reads.Handler(), http.NotFoundHandler())))
 	ctx, stop := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	var views sync.WaitGroup
 	w.t.Cleanup(func() {
