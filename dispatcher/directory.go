@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -133,8 +134,8 @@ func (d *directory) find(workspace, id string) (*target, error) {
 }
 
 func (d *directory) read(workspace string) ([]*target, error) {
-	from := inEndpoints(append(topic.Key(workspace, webhook.EndpointType), '/'))
-	to := append(from[:len(from)-1:len(from)-1], '/'+1)
+	space := inEndpoints(topic.Key(workspace, webhook.EndpointType))
+	from, to := slices.Concat(space, []byte{'/'}), slices.Concat(space, []byte{'/' + 1})
 	it, err := d.view.DB().NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return nil, fmt.Errorf("read endpoints: %w", err)

@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -140,9 +139,9 @@ func (s *Service) change(ctx context.Context, workspace, id string, next func(be
 			t.Revision = max(t.Revision, before.Revision+1)
 		}
 	}
-	plain, err := json.Marshal(t.private)
+	plain, err := t.private.Encode()
 	if err != nil {
-		return nil, "", fmt.Errorf("encode endpoint: %w", err)
+		return nil, "", err
 	}
 	if t.Sealed, err = d.vault.Seal(plain, t.AdditionalData()); err != nil {
 		return nil, "", err

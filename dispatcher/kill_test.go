@@ -170,7 +170,7 @@ func TestWhatIsRecordedIsNeverPostedAgainThoughTheSenderIsKilled(t *testing.T) {
 	slow := newReceiver(t, func(http.ResponseWriter, *http.Request) {
 		<-time.After(time.Duration(20+rand.IntN(60)) * time.Millisecond)
 	})
-	w.endpoint("slow", slow.URL, nil)
+	w.endpoint("slow", slow.URL)
 	log := w.follow()
 	w.events(0, n)
 	type snapshot struct{ posted, known map[string]int }
@@ -222,9 +222,9 @@ func TestADeadEndpointDelaysNobodyElse(t *testing.T) {
 	t.Cleanup(func() { close(over) })
 	failing := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	healthy := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
-	w.endpoint("dead", dead.URL, nil)
-	w.endpoint("failing", failing.URL, nil)
-	w.endpoint("healthy", healthy.URL, nil)
+	w.endpoint("dead", dead.URL)
+	w.endpoint("failing", failing.URL)
+	w.endpoint("healthy", healthy.URL)
 	log := w.follow()
 	w.events(0, n)
 	w.start()

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -152,7 +153,7 @@ func (s *sender) note(to *target, a *webhook.Attempt, h health, reason string, n
 	}
 	s.metrics.disabled.WithLabelValues(reason).Inc()
 	told, err := s.tell(to.Workspace, to.ID, webhook.EndpointDisabled, object.Ref{Type: webhook.EndpointType, ID: to.ID},
-		fmt.Sprint(to.Revision), at, disabledData{disabledEndpoint{
+		strconv.FormatInt(to.Revision, 10), at, disabledData{disabledEndpoint{
 			ID: to.ID, Reason: reason, DisabledAt: at, FailingSince: next.FailingSince,
 		}})
 	return append([]*stream.Record{r}, told...), err
@@ -163,7 +164,7 @@ func (s *sender) exhausted(d *webhook.Delivery, a *webhook.Attempt) ([]*stream.R
 	if webhook.Operational(d.Type) {
 		return nil, nil
 	}
-	return s.tell(d.Workspace, d.Endpoint, webhook.DeliveryExhausted, object.Ref{Type: "DELIVERY", ID: d.ID}, fmt.Sprint(a.Number),
+	return s.tell(d.Workspace, d.Endpoint, webhook.DeliveryExhausted, object.Ref{Type: "DELIVERY", ID: d.ID}, strconv.Itoa(a.Number),
 		a.At, exhaustedData{exhaustedDelivery{
 			ID: d.ID, Endpoint: d.Endpoint, Type: d.Type, Subject: d.Subject, Event: d.Event, Attempts: a.Number, Outcome: a.Outcome,
 		}})

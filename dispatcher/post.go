@@ -94,6 +94,7 @@ func (p *poster) post(ctx context.Context, private *webhook.Private, d *webhook.
 			a.StatusCode, a.Protocol = resp.StatusCode, resp.Proto
 			a.ResponseHeaders = keptHeaders(resp.Header)
 			res.wait = retryAfter(resp.Header, p.now())
+			defer func() { _ = resp.Body.Close() }() // what could be read of it has been read
 			res.response, a.Truncated, err = readSome(resp.Body)
 		}
 	}
@@ -140,8 +141,7 @@ func (p *poster) request(ctx context.Context, private *webhook.Private, d *webho
 }
 
 // readSome reads the beginning of an answer, and whether there is more. The connection is used again where there is not.
-func readSome(body io.ReadCloser) (begin []byte, truncated bool, err error) {
-	defer func() { err = errors.Join(err, body.Close()) }()
+func readSome(body io.Reader) (begin []byte, truncated bool, err error) {
 	begin, err = io.ReadAll(io.LimitReader(body, maxResponseBytes+1))
 	if len(begin) > maxResponseBytes {
 		return begin[:maxResponseBytes], true, err

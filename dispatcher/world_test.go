@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -127,7 +126,7 @@ func (w *world) start() *Service {
 }
 
 // endpoint registers an endpoint for events, as if long ago.
-func (w *world) endpoint(id, url string, change func(*webhook.Endpoint, *webhook.Private)) {
+func (w *world) endpoint(id, url string) {
 	w.t.Helper()
 	e := &webhook.Endpoint{
 		Workspace: "ws", ID: id, Revision: 1, Enabled: true, Events: []string{webhook.EventLinked}, AssignedScope: webhook.ScopeProactive,
@@ -135,10 +134,7 @@ func (w *world) endpoint(id, url string, change func(*webhook.Endpoint, *webhook
 		CreatedAt: event.TimeOf(time.Now().Add(-time.Hour)), UpdatedAt: event.TimeOf(time.Now()),
 	}
 	p := &webhook.Private{URL: url, AuthHeaderName: webhook.DefaultAuthHeader, Secrets: []webhook.Secret{{Value: newSecret()}}}
-	if change != nil {
-		change(e, p)
-	}
-	plain, err := json.Marshal(p)
+	plain, err := p.Encode()
 	if err == nil {
 		e.Sealed, err = seal.NewVault(w.master).Seal(plain, e.AdditionalData())
 	}

@@ -74,6 +74,9 @@ type Private struct {
 	Secrets []Secret `json:"secrets"`
 }
 
+// Encode writes the text that is sealed.
+func (p *Private) Encode() ([]byte, error) { return encode("private part", p) }
+
 // Secret is a signing secret in the form of Standard Webhooks: whsec_ and base64.
 type Secret struct {
 	Value     string     `json:"value"`
