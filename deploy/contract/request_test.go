@@ -98,11 +98,10 @@ func (r request) stream(t *testing.T, url string, body io.Reader) answer {
 }
 
 // want sends the request, which must be answered with a status.
-func (r request) want(t *testing.T, url string, status int) answer {
+func (r request) want(t *testing.T, url string, status int) {
 	t.Helper()
 	a := r.send(t, url)
 	if a.status != status {
 		t.Errorf("%s: %s %s: got %d %s, want %d", r.op.ID, r.method, r.path, a.status, a.body, status)
 	}
-	return a
 }

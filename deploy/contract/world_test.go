@@ -128,14 +128,14 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// key makes a key of a workspace, which is made if it is not there.
-func (w *world) key(ws string, limit *float64, scopes ...workspace.Scope) string {
+// key makes a key of the workspace shop, which is made if it is not there.
+func (w *world) key(limit *float64, scopes ...workspace.Scope) string {
 	w.t.Helper()
-	if _, found, err := w.access.Workspace(ws); err != nil || !found {
-		_, _, err := w.access.PutWorkspace(w.t.Context(), workspace.Workspace{ID: ws, Name: ws})
+	if _, found, err := w.access.Workspace(shop); err != nil || !found {
+		_, _, err := w.access.PutWorkspace(w.t.Context(), workspace.Workspace{ID: shop, Name: shop})
 		check(w.t, err)
 	}
-	created, err := w.access.CreateKey(w.t.Context(), access.NewKey{Workspace: ws, Name: "test", Scopes: scopes, RateLimit: limit})
+	created, err := w.access.CreateKey(w.t.Context(), access.NewKey{Workspace: shop, Name: "test", Scopes: scopes, RateLimit: limit})
 	check(w.t, err)
 	return created.Secret
 }

@@ -44,6 +44,7 @@ func kafkaRecipe(ctx context.Context, b *builder) (recipe, error) {
 		},
 		write: func(ctx context.Context, r *rootFolder) error {
 			java := filepath.Join(b.dir, "java")
+			//nolint:gosec // arguments of ours
 			_, err := output(exec.CommandContext(ctx, "jlink", "--add-modules", kafkaModules, "--output", java,
 				"--strip-java-debug-attributes", "--no-man-pages", "--no-header-files", "--compress=1"))
 			if err != nil {

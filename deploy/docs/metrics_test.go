@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -155,7 +154,7 @@ func ofFamily(f *dto.MetricFamily) metric {
 
 func process(t *testing.T, reg prometheus.Registerer) *assembly.Process {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	db := schematest.ClickHouse(t)
 	tables := store.Config{Addr: db.Addr, Database: db.Database, User: db.User, Password: db.Password}
 	master, err := seal.ParseMaster(strings.Repeat("0f", 32))

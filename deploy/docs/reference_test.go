@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,7 @@ func TestTheReferenceNamesEveryTopic(t *testing.T) {
 	for _, s := range topic.All() {
 		count := "the installation's"
 		if s.Partitions > 0 {
-			count = fmt.Sprint(s.Partitions)
+			count = strconv.Itoa(s.Partitions)
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name, count, kept(s), cell(s.Purpose))
 	}
