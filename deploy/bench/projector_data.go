@@ -100,16 +100,17 @@ func linkedEvent(n int, customer object.Ref) (event.Event, event.Personal) {
 		description[i] = words[r.IntN(len(words))]
 	}
 	at := event.TimeOf(time.Now())
-	return event.Event{
-			ID: fmt.Sprintf("%016x-%d", r.Uint64(), n), Workspace: benchWorkspace, Type: customer.Type, ObjectID: customer.ID,
-			Name: "Help center " + words[r.IntN(len(words))], Source: "help-center", OccurredAt: at, ReceivedAt: at,
-			Links: []event.Link{
-				{Type: customer.Type, ID: customer.ID, Kind: event.LinkPrimary},
-				{Type: object.Account, ID: fmt.Sprintf("a%d", n/1000), Kind: event.LinkRelated, Via: []object.Ref{customer}},
-			},
-		}, event.Personal{
-			Description: strings.Join(description, " "), Icon: "📖",
-			Payload: fmt.Sprintf(`{"articleId":%d,"session":"%016x","path":"/articles/%s-%s","seconds":%d,"helpful":%t}`,
-				r.IntN(1e6), r.Uint64(), words[r.IntN(len(words))], words[r.IntN(len(words))], r.IntN(600), r.IntN(2) == 0),
-		}
+	e := event.Event{
+		ID: fmt.Sprintf("%016x-%d", r.Uint64(), n), Workspace: benchWorkspace, Type: customer.Type, ObjectID: customer.ID,
+		Name: "Help center " + words[r.IntN(len(words))], Source: "help-center", OccurredAt: at, ReceivedAt: at,
+		Links: []event.Link{
+			{Type: customer.Type, ID: customer.ID, Kind: event.LinkPrimary},
+			{Type: object.Account, ID: fmt.Sprintf("a%d", n/1000), Kind: event.LinkRelated, Via: []object.Ref{customer}},
+		},
+	}
+	return e, event.Personal{
+		Description: strings.Join(description, " "), Icon: "📖",
+		Payload: fmt.Sprintf(`{"articleId":%d,"session":"%016x","path":"/articles/%s-%s","seconds":%d,"helpful":%t}`,
+			r.IntN(1e6), r.Uint64(), words[r.IntN(len(words))], words[r.IntN(len(words))], r.IntN(600), r.IntN(2) == 0),
+	}
 }
