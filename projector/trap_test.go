@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/throughline/throughline/projector/projections"
+	"github.com/throughline/throughline/schema/conversation"
+	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/table"
@@ -33,6 +35,8 @@ func TestEveryTableCompletesWhatACrashLeft(t *testing.T) {
 					each = 2
 				case table.Objects:
 					recs = w.states(t, w.idIn(t, object.Account, partition, len(states)), 30)
+				case table.Transitions, table.Conversations:
+					recs = w.transitions(t, w.idIn(t, object.Conversation, partition, len(states)), 30)
 				case table.WebhookAttempts:
 					recs = w.deliveries(t, w.idIn(t, object.Account, partition, len(states)), 30)
 				}
@@ -54,8 +58,8 @@ func TestEveryTableCompletesWhatACrashLeft(t *testing.T) {
 				w.exact(t, p.Table, want)
 				return
 			}
-			// Every object has one state, its latest.
-			if n := w.count(t, "SELECT countIf(_offset = 29) FROM objects FINAL"); n != len(states) {
+			// Everything has one state, its latest.
+			if n := w.count(t, "SELECT countIf(_offset = 29) FROM "+p.Table+" FINAL"); n != len(states) {
 				t.Errorf("%d objects are in their latest state, want %d", n, len(states))
 			}
 		})
@@ -83,6 +87,30 @@ func (w *world) states(t *testing.T, id string, n int) []*stream.Record {
 		value, err := text(object.Record{Version: object.RecordVersion, Workspace: "ws", Type: object.Account, ID: id, UpdatedAt: time.Now()})
 		must(t, err)
 		recs[i] = &stream.Record{Topic: w.kafka.Topic(topic.Objects), Key: topic.Key("ws", string(object.Account), id), Value: value}
+	}
+	w.put(t, recs...)
+	return recs
+}
+
+// transitions take a conversation through n labels.
+func (w *world) transitions(t *testing.T, id string, n int) []*stream.Record {
+	t.Helper()
+	var state conversation.Conversation
+	recs := make([]*stream.Record, n)
+	for i := range recs {
+		at := event.TimeOf(time.Now())
+		c := &conversation.Command{Workspace: "ws", ConversationID: id, ID: fmt.Sprint("c", i), Type: conversation.Labeled, ReceivedAt: at}
+		c.Labels = &[]string{fmt.Sprint("label ", i)}
+		if i == 0 {
+			c.Type, c.Labels = conversation.Opened, nil
+		}
+		tr := conversation.Decide(&conversation.Snapshot{Conversation: state}, c, conversation.Parties{}).Transitions[0]
+		tr.Links = []event.Link{{Type: object.Conversation, ID: id, Kind: event.LinkPrimary}}
+		must(t, tr.Complete(state))
+		state = tr.After
+		value, err := tr.Encode()
+		must(t, err)
+		recs[i] = &stream.Record{Topic: w.kafka.Topic(topic.Conversations), Key: conversation.Key("ws", id), Value: value}
 	}
 	w.put(t, recs...)
 	return recs

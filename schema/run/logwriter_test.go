@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,13 +15,25 @@ import (
 
 // writes keeps each call apart.
 type writes struct {
+	mu    sync.Mutex
 	calls []string
 	err   error
 }
 
 func (w *writes) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.calls = append(w.calls, string(p))
 	return len(p), w.err
+}
+
+// taken gives the calls so far, and forgets them.
+func (w *writes) taken() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	calls := w.calls
+	w.calls = nil
+	return calls
 }
 
 func TestLogLinesWaitForOthersButNotForLong(t *testing.T) {
@@ -32,15 +45,14 @@ func TestLogLinesWaitForOthersButNotForLong(t *testing.T) {
 			log.InfoContext(t.Context(), "one")
 			log.InfoContext(t.Context(), "two")
 			synctest.Wait()
-			if len(out.calls) != 0 {
-				t.Fatalf("written at once: %q", out.calls)
+			if calls := out.taken(); len(calls) != 0 {
+				t.Fatalf("written at once: %q", calls)
 			}
 			<-time.After(time.Second)
 			synctest.Wait()
-			if len(out.calls) != 1 || strings.Count(out.calls[0], "\n") != 2 {
-				t.Fatalf("a second later: %q", out.calls)
+			if calls := out.taken(); len(calls) != 1 || strings.Count(calls[0], "\n") != 2 {
+				t.Fatalf("a second later: %q", calls)
 			}
-			out.calls = nil
 		}
 	})
 }
@@ -75,8 +87,8 @@ func TestLogWriterIsBoundedAndKeepsErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(out.calls) != 1 || len(out.calls[0]) > 64<<10 {
-		t.Errorf("%d calls", len(out.calls))
+	if calls := out.taken(); len(calls) != 1 || len(calls[0]) > 64<<10 {
+		t.Errorf("%d calls", len(calls))
 	}
 	out.err = errors.New("disk full")
 	if err := w.Flush(); !errors.Is(err, out.err) {

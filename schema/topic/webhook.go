@@ -14,10 +14,6 @@ const (
 	WebhookRetries3h  Name = "webhook-retries-3h.v1"
 	// WebhookAttempts holds what attempts did.
 	WebhookAttempts Name = "webhook-attempts.v1"
-	// WebhookLanes holds ordered lanes that are blocked by a delivery that failed.
-	WebhookLanes Name = "webhook-lanes.v1"
-	// WebhookReplays holds jobs that deliver a range of events again.
-	WebhookReplays Name = "webhook-replays.v1"
 )
 
 // Types of the records of webhooks, as in ce_type.
@@ -51,14 +47,6 @@ func webhooks() []Spec {
 		{
 			Name: WebhookAttempts, Retention: 30 * day,
 			Purpose: "What one attempt to deliver did.",
-		},
-		{
-			Name: WebhookLanes, Compacted: true, DeleteRetention: TombstoneRetention,
-			Purpose: "A conversation's deliveries to one endpoint that wait for an earlier one.",
-		},
-		{
-			Name: WebhookReplays, Partitions: 1, Compacted: true, DeleteRetention: TombstoneRetention,
-			Purpose: "A job that delivers a range of events again, and how far it has come.",
 		},
 	}
 }

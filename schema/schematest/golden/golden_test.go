@@ -2,6 +2,7 @@ package golden_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/throughline/throughline/schema/schematest/golden"
@@ -26,7 +27,11 @@ func TestEveryTopicHasAGoldenRecord(t *testing.T) {
 		}
 	}
 	for _, spec := range topic.All() {
-		if found[spec.Name] == 0 {
+		name := spec.Name
+		if strings.HasPrefix(string(name), "webhook-retries-") {
+			name = topic.WebhookDeliveries // what waits there is a delivery
+		}
+		if found[name] == 0 {
 			t.Errorf("no golden record of topic %s", spec.Name)
 		}
 	}
