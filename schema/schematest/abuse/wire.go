@@ -46,10 +46,14 @@ func (a *attack) good(when string) {
 // send makes a request as it is, with nothing cleaned. What the service is too busy for is asked again, as a client does.
 func (a *attack) send(r request) answer {
 	deadline := time.Now().Add(limit)
-	for {
+	for told := false; ; {
 		got := a.once(r)
 		if got.status != http.StatusServiceUnavailable || a.route.Status == got.status || got.header.Get("Retry-After") == "" || time.Now().After(deadline) {
 			return got
+		}
+		if !told {
+			a.t.Logf("%s: busy: %s", r.why, got.body)
+			told = true
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
