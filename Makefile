@@ -176,7 +176,7 @@ test-alerts: ## Run the tests of the alert rules (promtool)
 	fi
 
 # In the order of what fails fastest. CI asks for the list and times each.
-CHECKS := build fmt-check tidy-check lint test-alerts test-embedded test-servers test-api
+CHECKS := build fmt-check tidy-check lint test-alerts test-embedded test-native test-api
 
 .PHONY: check
 check: $(CHECKS) ## Everything that CI runs

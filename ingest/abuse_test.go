@@ -25,7 +25,6 @@ import (
 )
 
 func TestNoBadRequestHarms(t *testing.T) {
-	t.Parallel()
 	clock := newMovable()
 	e := newLog(t, schematest.Kfake(t)).edge(t, func(o *options) { o.now = clock.now }).bare(t)
 	key := e.key("acme", workspace.Scopes()...)
