@@ -14,6 +14,10 @@ LINT         := $(CURDIR)/bin/tools/golangci-lint-$(LINT_VERSION)
 # The race detector needs a C compiler. `make test RACE=` leaves it out.
 RACE ?= $(if $(shell command -v gcc || command -v clang),-race)
 
+# One package at a time: each starts servers of its own, and they would share
+# the few processors of a small machine. `make test TOGETHER=` lifts that.
+TOGETHER ?= -p 1
+
 # Arguments for the tests, such as `make test ARGS='-run Timeline -v'`.
 ARGS ?=
 
@@ -68,7 +72,7 @@ test: test-embedded test-servers ## Run all tests that this machine can run, and
 .PHONY: test-embedded
 test-embedded: ## Run all tests with the embedded servers
 	@[ -n "$(RACE)" ] || echo "left out: the race detector (no C compiler, or RACE is empty)"
-	SERVERS=embedded go test $(RACE) $(ARGS) work
+	SERVERS=embedded go test $(TOGETHER) $(RACE) $(ARGS) work
 
 # The second pass runs the packages that ask for servers once more, now with
 # Apache Kafka: it fences, times out and rebalances as the in-process broker

@@ -28,7 +28,7 @@ import (
 	"github.com/throughline/throughline/schema/workspace"
 )
 
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 func TestMain(m *testing.M) {
 	// The test of kill -9 runs this binary again as the process to be killed.
