@@ -72,14 +72,14 @@ test: test-embedded test-servers ## Run all tests that this machine can run, and
 .PHONY: test-embedded
 test-embedded: ## Run all tests with the embedded servers
 	@[ -n "$(RACE)" ] || echo "left out: the race detector (no C compiler, or RACE is empty)"
-	SERVERS=embedded go test $(TOGETHER) $(RACE) $(ARGS) work
+	SERVERS=embedded go test -timeout 20m $(TOGETHER) $(RACE) $(ARGS) work
 
 # The second pass runs the packages that ask for servers once more, now with
 # Apache Kafka: it fences, times out and rebalances as the in-process broker
 # does not. Never cached, because the servers are no input that Go knows of.
 SERVER_PACKAGES = $(shell go list -f '{{$$p := .ImportPath}}{{range .TestImports}}{{println $$p .}}{{end}}{{range .XTestImports}}{{println $$p .}}{{end}}' work \
 	| awk '$$2 ~ /\/schema\/schematest$$/ { print $$1 }' | sort -u)
-TEST_SERVERS    = go test -count=1 -timeout 20m $(RACE) $(ARGS) $(SERVER_PACKAGES)
+TEST_SERVERS    = go test -count=1 -timeout 20m $(TOGETHER) $(RACE) $(ARGS) $(SERVER_PACKAGES)
 
 .PHONY: test-servers
 test-servers: ## Run the tests that use servers with containers, or without where no Docker engine answers
