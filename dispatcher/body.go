@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/throughline/throughline/schema/conversation"
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/webhook"
@@ -59,11 +60,8 @@ type primaryRef struct {
 	Name *string `json:"name"`
 }
 
-// linkedBody is the body of event.linked. The personal part is nil where the subject was erased.
+// linkedBody is the body of event.linked. The personal part is empty where the subject was erased.
 func linkedBody(e *event.Event, p *event.Personal) ([]byte, error) {
-	if p == nil {
-		p = &event.Personal{}
-	}
 	var payload json.RawMessage
 	if json.Valid([]byte(p.Payload)) {
 		payload = json.RawMessage(p.Payload)
@@ -76,6 +74,24 @@ func linkedBody(e *event.Event, p *event.Personal) ([]byte, error) {
 			ExternalID: optional(p.ExternalID), Payload: payload,
 		},
 		Links: e.Links,
+	})
+}
+
+// transitionData is the data of conversation.…: the conversation as GET /v1/conversations/{id} answered at the time of the
+// transition, and the transition as …/transitions has it.
+type transitionData struct {
+	Conversation conversation.Answer `json:"conversation"`
+	Transition   json.RawMessage     `json:"transition"`
+}
+
+// transitionBody is the body of conversation.…. The personal part is empty where the subject was erased.
+func transitionBody(t *conversation.Transition, p *conversation.Personal) ([]byte, error) {
+	text, err := t.Answer(p)
+	if err != nil {
+		return nil, fmt.Errorf("write body of %s: %w", t.Type, err)
+	}
+	return encodeBody(conversationEvent(t.Type), t.OccurredAt, transitionData{
+		Conversation: t.After.Answer(t.OccurredAt.Time), Transition: text,
 	})
 }
 

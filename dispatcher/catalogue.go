@@ -2,11 +2,12 @@ package dispatcher
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
-	"time"
+	"strings"
 
+	"github.com/throughline/throughline/schema/api"
 	"github.com/throughline/throughline/schema/event"
-	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/web"
 	"github.com/throughline/throughline/schema/webhook"
 )
@@ -19,86 +20,97 @@ type eventType struct {
 	Example     json.RawMessage `json:"example"`
 }
 
-// The parts of the schemas. They are JSON Schema 2020-12.
+// Schemas of data. They are JSON Schema 2020-12; what the API answers elsewhere is referred to in its document.
 const (
-	schemaRef = `{"type":"object","properties":{"objectType":{"type":"string"},"objectId":{"type":"string"}},` +
-		`"required":["objectType","objectId"]}`
-	schemaTime   = `{"type":"string","format":"date-time"}`
-	schemaString = `{"type":["string","null"]}`
+	linkedSchema = `{"type":"object","required":["event","links"],"properties":{` +
+		`"event":{"type":"object","required":["id","kind","name","occurredAt","receivedAt","primary"]},` +
+		`"links":{"type":"array","minItems":1,"items":{"type":"object","required":["objectType","objectId","link"],"properties":{` +
+		`"objectType":{"$ref":"#/$defs/ObjectType"},"objectId":{"type":"string"},"link":{"enum":["primary","related"]},` +
+		`"via":{"type":"array","items":{"$ref":"#/$defs/Ref"}}}}}}}`
+	transitionSchema = `{"type":"object","required":["conversation","transition"],"properties":{` +
+		`"conversation":{"$ref":"#/$defs/Conversation"},"transition":{"$ref":"#/$defs/ShownTransition",` +
+		`"properties":{"type":{"const":"%s"}}}}}`
+	disabledSchema = `{"type":"object","required":["endpoint"],"properties":{"endpoint":{"type":"object",` +
+		`"required":["id","reason","disabledAt"],"properties":{"id":{"type":"string"},"reason":{"enum":["gone","failing"]},` +
+		`"disabledAt":{"$ref":"#/$defs/Time"},"failingSince":{"type":["string","null"]}}}}}`
+	exhaustedSchema = `{"type":"object","required":["delivery"],"properties":{"delivery":{"type":"object",` +
+		`"required":["id","endpoint","type","subject","event","attempts","outcome"],"properties":{"id":{"type":"string"},` +
+		`"endpoint":{"type":"string"},"type":{"type":"string"},"subject":{"type":"object","required":["objectType","objectId"]},` +
+		`"event":{"type":"string"},"attempts":{"type":"integer","minimum":1},"outcome":{"type":"string"}}}}}`
 )
 
-// bodySchema wraps the schema of data into that of the whole body.
-func bodySchema(eventType, data string) json.RawMessage {
-	return json.RawMessage(`{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{` +
-		`"type":{"const":"` + eventType + `"},"timestamp":` + schemaTime + `,"data":` + data + `},"required":["type","timestamp","data"]}`)
+// bodySchema is the schema of a whole body.
+const bodySchema = `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object",` +
+	`"required":["type","timestamp","data"],"properties":{"type":{"const":"%s"},"timestamp":{"$ref":"#/$defs/Time"},"data":%s},"$defs":%s}`
+
+// tells says what a type of event tells, and what its data is like.
+func tells(name string) (description, schema string) {
+	switch name {
+	case webhook.EventLinked:
+		return "An event is on the timelines of its objects.", linkedSchema
+	case webhook.ConversationOpened:
+		description = "A conversation has begun."
+	case webhook.ConversationQueued:
+		description = "A conversation came into the queue."
+	case webhook.ConversationBroadcasted:
+		description = "A conversation was offered to one or several agents."
+	case webhook.ConversationAssigned:
+		description = `A proactive conversation was assigned to an agent; with assignedScope "all", any conversation was.`
+	case webhook.ConversationResponded:
+		description = "An agent or a bot has responded to a conversation for the first time."
+	case webhook.ConversationTransferred:
+		description = "A conversation was given to another agent or team, or back to the queue."
+	case webhook.ConversationLabeled:
+		description = "A conversation got other labels."
+	case webhook.ConversationSurveyed:
+		description = "A conversation was rated or commented on. conversation.rated names it too."
+	case webhook.ConversationClosed:
+		description = "A conversation has ended."
+	case webhook.EndpointDisabled:
+		return "Another endpoint of the workspace was given up: it answered 410, or it failed for five days.", disabledSchema
+	case webhook.DeliveryExhausted:
+		return "A delivery to another endpoint of the workspace failed for good.", exhaustedSchema
+	default:
+		return "", ""
+	}
+	return description, fmt.Sprintf(transitionSchema, strings.TrimPrefix(name, "conversation."))
 }
 
-// exampleTime is the time of every example.
-func exampleTime() event.Time { return event.TimeOf(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)) }
-
-// catalogue lists the types of events that this version tells of, with what their bodies look like.
-func catalogue() ([]eventType, error) {
-	linked, err := linkedBody(&event.Event{
-		ID: "0195513a-8f00-7000-8000-000000000000", Type: object.Customer, ObjectID: "c19a7d78", Name: "Viewed an article",
-		Source: "helpcenter", OccurredAt: exampleTime(), ReceivedAt: exampleTime(),
-		Links: []event.Link{
-			{Type: object.Customer, ID: "c19a7d78", Kind: event.LinkPrimary},
-			{Type: object.Account, ID: "a77", Kind: event.LinkRelated, Via: []object.Ref{{Type: object.Customer, ID: "c19a7d78"}}},
-		},
-	}, &event.Personal{Description: "How does it work?", Icon: "📖", Payload: `{"company":"Atlas"}`})
+// newCatalogue lists the types of events that this version tells of, with what their bodies look like.
+func newCatalogue() ([]eventType, error) {
+	document, err := api.Load()
 	if err != nil {
 		return nil, err
 	}
-	disabled, err := encodeBody(webhook.EndpointDisabled, exampleTime(), disabledData{disabledEndpoint{
-		ID: "crm", Reason: webhook.ReasonFailing, DisabledAt: exampleTime(), FailingSince: event.TimeOf(exampleTime().Add(-giveUpAfter)),
-	}})
+	shown, err := examples()
 	if err != nil {
 		return nil, err
 	}
-	exhausted, err := encodeBody(webhook.DeliveryExhausted, exampleTime(), exhaustedData{exhaustedDelivery{
-		ID: "msg_000102030405060708090a0b0c0d0e0f", Endpoint: "crm", Type: webhook.EventLinked,
-		Subject: object.Ref{Type: object.Customer, ID: "c19a7d78"}, Event: "0195513a-8f00-7000-8000-000000000000",
-		Attempts: len(schedule()) + 1, Outcome: webhook.OutcomeServerError,
-	}})
-	if err != nil {
-		return nil, err
+	var all []eventType
+	for _, name := range served() {
+		description, data := tells(name)
+		uses := []string{"Time"}
+		for _, used := range []string{"Conversation", "ObjectType", "Ref", "ShownTransition"} {
+			if strings.Contains(data, `"#/$defs/`+used+`"`) {
+				uses = append(uses, used)
+			}
+		}
+		defs, err := document.Definitions(uses...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, eventType{
+			Type: name, Description: description, Schema: json.RawMessage(fmt.Sprintf(bodySchema, name, data, defs)), Example: shown[name],
+		})
 	}
-	return []eventType{
-		{
-			Type: webhook.EventLinked, Description: "An event is on the timelines of its objects.",
-			Schema: bodySchema(webhook.EventLinked, `{"type":"object","properties":{"event":{"type":"object","properties":{`+
-				`"id":{"type":"string"},"kind":{"const":"event"},"name":{"type":"string"},"description":`+schemaString+
-				`,"icon":`+schemaString+`,"source":`+schemaString+`,"occurredAt":`+schemaTime+`,"receivedAt":`+schemaTime+
-				`,"primary":`+schemaRef+`,"link":{"const":"primary"},"via":{"type":"array"},"externalId":`+schemaString+
-				`,"payload":{},"transition":{"type":"null"}},"required":["id","kind","name","occurredAt","receivedAt","primary"]},`+
-				`"links":{"type":"array","items":{"type":"object","properties":{"objectType":{"type":"string"},`+
-				`"objectId":{"type":"string"},"link":{"enum":["primary","related"]},"via":{"type":"array","items":`+schemaRef+
-				`}},"required":["objectType","objectId","link"]}}},"required":["event","links"]}`),
-			Example: linked,
-		},
-		{
-			Type: webhook.EndpointDisabled, Description: "Another endpoint of the workspace was given up: it answered 410, or it failed for five days.",
-			Schema: bodySchema(webhook.EndpointDisabled, `{"type":"object","properties":{"endpoint":{"type":"object","properties":{`+
-				`"id":{"type":"string"},"reason":{"enum":["gone","failing"]},"disabledAt":`+schemaTime+
-				`,"failingSince":{"type":["string","null"],"format":"date-time"}},"required":["id","reason","disabledAt"]}},"required":["endpoint"]}`),
-			Example: disabled,
-		},
-		{
-			Type: webhook.DeliveryExhausted, Description: "A delivery to another endpoint of the workspace failed for good.",
-			Schema: bodySchema(webhook.DeliveryExhausted, `{"type":"object","properties":{"delivery":{"type":"object","properties":{`+
-				`"id":{"type":"string"},"endpoint":{"type":"string"},"type":{"type":"string"},"subject":`+schemaRef+
-				`,"event":{"type":"string"},"attempts":{"type":"integer"},"outcome":{"type":"string"}},`+
-				`"required":["id","endpoint","type","attempts"]}},"required":["delivery"]}`),
-			Example: exhausted,
-		},
-	}, nil
+	return all, nil
 }
 
 func (s *Service) listEventTypes(w http.ResponseWriter, r *http.Request) error {
 	if err := web.Query(r).Err(); err != nil {
 		return err
 	}
-	all, err := catalogue()
+	all, err := s.catalogue()
 	if err != nil {
 		return err
 	}

@@ -94,30 +94,3 @@ func TestAnEndpointIsRegisteredToldAndLookedAt(t *testing.T) {
 		}
 	}
 }
-
-func TestTheCatalogueHasAnExampleOfEveryTypeThatIsServed(t *testing.T) {
-	t.Parallel()
-	all, err := catalogue()
-	if err != nil {
-		t.Fatal(err)
-	}
-	types := map[string]bool{}
-	for _, e := range all {
-		types[e.Type] = true
-		var b struct {
-			Type string         `json:"type"`
-			Data map[string]any `json:"data"`
-		}
-		if err := json.Unmarshal(e.Example, &b); err != nil || b.Type != e.Type || len(b.Data) == 0 {
-			t.Errorf("%s: the example is %s: %v", e.Type, e.Example, err)
-		}
-		if !json.Valid(e.Schema) {
-			t.Errorf("%s: the schema is no JSON: %s", e.Type, e.Schema)
-		}
-	}
-	for _, name := range served() {
-		if !types[name] {
-			t.Errorf("%s is served and not in the catalogue", name)
-		}
-	}
-}

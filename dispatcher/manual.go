@@ -41,7 +41,7 @@ func (s *Service) testEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all, err := catalogue()
+	all, err := s.catalogue()
 	if err != nil {
 		return err
 	}

@@ -15,12 +15,25 @@ import (
 	"github.com/throughline/throughline/schema/webhook"
 )
 
-// planner turns events into deliveries: one for each endpoint that wants the event. It keeps no state of its own, so
-// that what it gives for an event depends on the event and the endpoints alone.
+// planner turns records of a topic into deliveries: one for each endpoint that wants what a record tells. It keeps no state
+// of its own, so that what it gives for a record depends on the record and the endpoints alone.
 type planner struct {
+	// role is that of its processor, which dead letters name.
+	role      string
+	read      func(r *stream.Record) (news, error)
 	directory *directory
 	records   records
 	metrics   *metrics
+}
+
+// news is what a record tells.
+type news interface {
+	// about is whose it is.
+	about() string
+	// wanted says whether an endpoint's settings ask for it, but for its filter.
+	wanted(t *target) bool
+	// occurrence opens what is personal and writes what is posted. An error wraps errPoison where no retry can heal it.
+	occurrence(ctx context.Context, d *directory, at event.Time) (*occurrence, error)
 }
 
 // Load implements stream.Handler. The planner's outputs are in the partitions of endpoints and not in that of its input,
@@ -63,43 +76,42 @@ func (p *planner) Discard() {}
 // Unload implements stream.Handler.
 func (p *planner) Unload(int32) {}
 
-// occurrence is something that endpoints may want to hear of.
+// occurrence is something that endpoints are told of.
 type occurrence struct {
 	workspace, eventType string
 	subject              object.Ref
 	// of tells occurrences of a subject apart: an event's id, a conversation's version.
-	of         string
-	receivedAt event.Time
-	plannedAt  event.Time
-	body       []byte
+	of        string
+	plannedAt event.Time
+	body      []byte
 	// key seals the body; it is nil where nothing in it is personal.
 	key   *seal.DataKey
 	keyID string
 }
 
 func (p *planner) plan(ctx context.Context, r *stream.Record) ([]*stream.Record, error) {
-	e, err := event.ParseEvent(r.Value)
+	n, err := p.read(r)
 	if err != nil {
 		return p.dead(err.Error(), "", r)
 	}
-	all, err := p.directory.of(e.Workspace)
+	all, err := p.directory.of(n.about())
 	if err != nil {
 		return nil, err
 	}
-	// Most workspaces have no endpoint for events, and then nothing is opened.
-	wanting := slices.DeleteFunc(slices.Clone(all), func(t *target) bool {
-		return !t.Wants(webhook.EventLinked) || e.ReceivedAt.Before(t.CreatedAt.Time) ||
-			len(t.ObjectTypes) > 0 && !slices.Contains(t.ObjectTypes, e.Type)
-	})
+	// Most workspaces have no endpoint for it, and then nothing is opened.
+	wanting := slices.DeleteFunc(slices.Clone(all), func(t *target) bool { return !n.wanted(t) })
 	if len(wanting) == 0 {
 		return nil, nil
 	}
-	o, err := p.linked(ctx, e, r)
+	o, err := n.occurrence(ctx, p.directory, event.TimeOf(r.Timestamp))
+	if err == nil && len(o.body) > maxBodyBytes {
+		err = fmt.Errorf("%w: its body has %d bytes; at most %d are sent", errPoison, len(o.body), maxBodyBytes)
+	}
 	switch {
 	case errors.Is(err, seal.ErrKey):
-		return nil, fmt.Errorf("%w: is this the master key that the events were written with? %w", stream.ErrStop, err)
+		return nil, fmt.Errorf("%w: is this the master key that the log was written with? %w", stream.ErrStop, err)
 	case errors.Is(err, errPoison):
-		return p.dead(err.Error(), e.Workspace, r)
+		return p.dead(err.Error(), n.about(), r)
 	case err != nil:
 		return nil, err
 	}
@@ -109,45 +121,45 @@ func (p *planner) plan(ctx context.Context, r *stream.Record) ([]*stream.Record,
 // maxBodyBytes bounds what is sent. Sealed, and written as text in a record, it stays below what a topic takes.
 const maxBodyBytes = 512 << 10
 
-var errPoison = errors.New("event cannot be told")
+var errPoison = errors.New("record cannot be told")
 
-// linked opens an event and writes what endpoints are told of it.
-func (p *planner) linked(ctx context.Context, e *event.Event, r *stream.Record) (*occurrence, error) {
-	o := &occurrence{
-		workspace: e.Workspace, eventType: webhook.EventLinked, subject: e.Primary(), of: e.ID,
-		receivedAt: e.ReceivedAt, plannedAt: event.TimeOf(r.Timestamp),
+// sealed is the part of a record that is closed with a data key of its subject.
+type sealed struct {
+	workspace  string
+	subject    object.Ref
+	keyID      string
+	bytes      []byte
+	additional []byte
+}
+
+// open reads what is personal in a record into a value, and gives the key, which seals what is told of it too. Where the
+// subject was erased the value stays as it is and there is no key: it is told like any other, without what was personal,
+// so that counts are right.
+func (s sealed) open(ctx context.Context, d *directory, into any) (*seal.DataKey, error) {
+	if len(s.bytes) == 0 {
+		return nil, nil
 	}
-	var personal *event.Personal
-	if len(e.Sealed) > 0 {
-		key, err := p.directory.dataKey(ctx, e.Workspace, e.Primary(), e.KeyID)
-		switch {
-		case errors.Is(err, errErased):
-			// It is told like any other, without what was personal, so that counts are right.
-		case err != nil:
-			return nil, err
-		default:
-			plain, err := key.Open(e.Sealed, e.AdditionalData())
-			if err != nil {
-				return nil, fmt.Errorf("%w: sealed part does not open", errPoison)
-			}
-			personal = &event.Personal{}
-			if err := json.Unmarshal(plain, personal); err != nil {
-				return nil, fmt.Errorf("%w: %w", errPoison, err)
-			}
-			o.key, o.keyID = key, e.KeyID
-		}
+	key, err := d.dataKey(ctx, s.workspace, s.subject, s.keyID)
+	if errors.Is(err, errErased) {
+		return nil, nil
 	}
-	var err error
-	if o.body, err = linkedBody(e, personal); err == nil && len(o.body) > maxBodyBytes {
-		return nil, fmt.Errorf("%w: its body has %d bytes; at most %d are sent", errPoison, len(o.body), maxBodyBytes)
+	if err != nil {
+		return nil, err
 	}
-	return o, err
+	plain, err := key.Open(s.bytes, s.additional)
+	if err != nil {
+		return nil, fmt.Errorf("%w: sealed part does not open", errPoison)
+	}
+	if err := json.Unmarshal(plain, into); err != nil {
+		return nil, fmt.Errorf("%w: %w", errPoison, err)
+	}
+	return key, nil
 }
 
 // deliver makes a delivery for each endpoint whose filter lets the occurrence through.
 func (p *planner) deliver(o *occurrence, wanting []*target) ([]*stream.Record, error) {
 	var data map[string]any
-	var sealed []byte
+	var closed []byte
 	var out []*stream.Record
 	for _, t := range wanting {
 		if t.filter != nil {
@@ -174,10 +186,10 @@ func (p *planner) deliver(o *occurrence, wanting []*target) ([]*stream.Record, e
 		if o.key == nil {
 			d.Body = string(o.body)
 		} else {
-			if sealed == nil {
-				sealed = o.key.Seal(o.body, webhook.BodyData(o.workspace, o.eventType, o.subject, o.of))
+			if closed == nil {
+				closed = o.key.Seal(o.body, webhook.BodyData(o.workspace, o.eventType, o.subject, o.of))
 			}
-			d.KeyID, d.Sealed = o.keyID, sealed
+			d.KeyID, d.Sealed = o.keyID, closed
 		}
 		r, err := p.records.delivery(topic.WebhookDeliveries, d)
 		if err != nil {
@@ -191,7 +203,7 @@ func (p *planner) deliver(o *occurrence, wanting []*target) ([]*stream.Record, e
 
 func (p *planner) dead(reason, workspace string, r *stream.Record) ([]*stream.Record, error) {
 	p.metrics.dead.WithLabelValues("plan").Inc()
-	letter, err := p.records.deadLetter(rolePlan, reason, workspace, r)
+	letter, err := p.records.deadLetter(p.role, reason, workspace, r)
 	if err != nil {
 		return nil, err
 	}

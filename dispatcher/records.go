@@ -11,9 +11,10 @@ import (
 
 // Roles are the names of the consumer groups, without the installation's prefix.
 const (
-	rolePlan  = "webhook-plan"
-	roleSend  = "webhook-send"
-	roleRetry = "webhook-retry"
+	rolePlan              = "webhook-plan"
+	rolePlanConversations = "webhook-plan-conversations"
+	roleSend              = "webhook-send"
+	roleRetry             = "webhook-retry"
 )
 
 // Group is a consumer group and what it reads. Its first offsets are committed before it runs.
@@ -26,6 +27,7 @@ type Group struct {
 func Groups() []Group {
 	return []Group{
 		{Name: rolePlan, Topics: []topic.Name{topic.Events}},
+		{Name: rolePlanConversations, Topics: []topic.Name{topic.Conversations}},
 		{Name: roleSend, Topics: []topic.Name{topic.WebhookDeliveries}},
 		{Name: roleRetry, Topics: tierTopics()},
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,19 +49,21 @@ type Deps struct {
 
 // Service is the dispatcher.
 type Service struct {
-	cfg       Config
-	deps      Deps
-	guard     *guard
-	filters   *filters
-	metrics   *metrics
-	log       *slog.Logger
-	now       func() time.Time
-	writing   chan struct{}
-	router    *web.Router
-	planner   *planner
+	cfg     Config
+	deps    Deps
+	guard   *guard
+	filters *filters
+	metrics *metrics
+	log     *slog.Logger
+	now     func() time.Time
+	writing chan struct{}
+	router  *web.Router
+	// catalogue is made when it is asked for the first time.
+	catalogue func() ([]eventType, error)
+	planners  []*planner
 	sender    *sender
 	retries   *retries
-	planning  *stream.Processor
+	planning  []*stream.Processor
 	sending   *stream.Tracked
 	retrying  *stream.Tracked
 	directory atomic.Pointer[directory]
@@ -88,16 +91,22 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s := &Service{
 		cfg: cfg, deps: deps, filters: f, metrics: newMetrics(deps.Reg), log: deps.Log, now: deps.Now,
 		guard: &guard{ports: cfg.Ports, http: cfg.PlainHTTP, allow: cfg.Allow}, writing: make(chan struct{}, 1),
+		catalogue: sync.OnceValues(newCatalogue),
 	}
 	poster := newPoster(s.guard, cfg, deps.Roots, deps.Now)
-	s.planner = &planner{records: records{kafka: deps.Kafka}, metrics: s.metrics}
 	s.sender = newSender(cfg, deps, poster, s.metrics)
 	s.retries = &retries{metrics: s.metrics, log: deps.Log, now: deps.Now}
-	plumbing := stream.Deps{Log: deps.Log, Reg: deps.Reg, Traces: deps.Traces}
-	s.planning, err = stream.NewProcessor(deps.Kafka, stream.ProcessorConfig{
-		Role: rolePlan, Instance: cfg.Instance, Input: topic.Events,
-		Outputs: []topic.Name{topic.WebhookDeliveries, topic.DeadLetters}, MaxBatchRecords: cfg.MaxBatch,
-	}, s.planner, plumbing)
+	for _, p := range []struct {
+		planner
+		input topic.Name
+	}{
+		{planner{role: rolePlan, read: readLinked}, topic.Events},
+		{planner{role: rolePlanConversations, read: readTransition}, topic.Conversations},
+	} {
+		if err == nil {
+			err = s.plan(&p.planner, p.input)
+		}
+	}
 	if err == nil {
 		s.sending, err = s.sender.tracked(deps, cfg)
 	}
@@ -109,6 +118,17 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s.router = s.routes()
 	return s, nil
+}
+
+// plan adds a planner of a topic.
+func (s *Service) plan(p *planner, input topic.Name) error {
+	p.records, p.metrics = records{kafka: s.deps.Kafka}, s.metrics
+	processor, err := stream.NewProcessor(s.deps.Kafka, stream.ProcessorConfig{
+		Role: p.role, Instance: s.cfg.Instance, Input: input,
+		Outputs: []topic.Name{topic.WebhookDeliveries, topic.DeadLetters}, MaxBatchRecords: s.cfg.MaxBatch,
+	}, p, stream.Deps{Log: s.log, Reg: s.deps.Reg, Traces: s.deps.Traces})
+	s.planners, s.planning = append(s.planners, p), append(s.planning, processor)
+	return err
 }
 
 // Handler answers the routes of webhooks. Before Run has opened what they need, they answer 503.
@@ -123,7 +143,11 @@ func (s *Service) Ready(context.Context) error {
 	if s.history.Load() == nil {
 		return errors.New("dispatcher: the tables of deliveries are not open")
 	}
-	if err := errors.Join(d.view.Ready(), s.planning.Ready(), s.sending.Ready(), s.retrying.Ready()); err != nil {
+	errs := []error{d.view.Ready(), s.sending.Ready(), s.retrying.Ready()}
+	for _, p := range s.planning {
+		errs = append(errs, p.Ready())
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("dispatcher: %w", err)
 	}
 	return nil
@@ -142,15 +166,21 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("run dispatcher: %w", err)
 	}
 	r := records{kafka: s.deps.Kafka, deliveries: partitions}
-	s.planner.directory, s.planner.records = d, r
+	for _, p := range s.planners {
+		p.directory, p.records = d, r
+	}
 	s.sender.directory, s.sender.records = d, r
 	s.retries.records = r
 	defer s.sender.poster.close()
 	s.directory.Store(d)
 	group, ctx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{
-		d.view.Run, s.planning.Run, s.sending.Run, s.retrying.Run, s.sender.settleDoubts, s.sender.sweep, s.openHistory,
-	} {
+	parts := []func(context.Context) error{
+		d.view.Run, s.sending.Run, s.retrying.Run, s.sender.settleDoubts, s.sender.sweep, s.openHistory,
+	}
+	for _, p := range s.planning {
+		parts = append(parts, p.Run)
+	}
+	for _, part := range parts {
 		group.Go(func() error { return part(ctx) })
 	}
 	if err := group.Wait(); err != nil {

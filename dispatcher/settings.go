@@ -161,7 +161,9 @@ func unserved(e *webhook.Endpoint) []object.Violation {
 
 // served lists the types of events that this version plans.
 func served() []string {
-	return []string{webhook.EventLinked, webhook.EndpointDisabled, webhook.DeliveryExhausted}
+	return slices.DeleteFunc(webhook.EventTypes(), func(name string) bool {
+		return name == webhook.QueueFormed || name == webhook.QueueCleared
+	})
 }
 
 // normalize brings lists into the form in which they are kept: each item once, by its canonical name.

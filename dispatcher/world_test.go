@@ -125,13 +125,16 @@ func (w *world) start() *Service {
 	return s
 }
 
-// endpoint registers an endpoint for events, as if long ago.
-func (w *world) endpoint(id, url string) {
+// endpoint registers an endpoint for events, as if long ago, and otherwise as changed.
+func (w *world) endpoint(id, url string, change ...func(*webhook.Endpoint)) {
 	w.t.Helper()
 	e := &webhook.Endpoint{
 		Workspace: "ws", ID: id, Revision: 1, Enabled: true, Events: []string{webhook.EventLinked}, AssignedScope: webhook.ScopeProactive,
 		QueueThreshold: 1, Format: webhook.FormatJSON, Ordering: webhook.OrderingNone,
 		CreatedAt: event.TimeOf(time.Now().Add(-time.Hour)), UpdatedAt: event.TimeOf(time.Now()),
+	}
+	for _, f := range change {
+		f(e)
 	}
 	p := &webhook.Private{URL: url, AuthHeaderName: webhook.DefaultAuthHeader, Secrets: []webhook.Secret{{Value: newSecret()}}}
 	plain, err := p.Encode()
