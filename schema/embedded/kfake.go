@@ -28,6 +28,10 @@ const (
 	kfakeLogCheck = time.Minute
 )
 
+// KfakeCluster is the cluster's id of every kfake, which tells it from an Apache
+// Kafka.
+const KfakeCluster = "kfake"
+
 // KfakeOptions describe one in-process broker.
 type KfakeOptions struct {
 	// DataDir keeps the records, each batch synced to disk before it is

@@ -215,3 +215,25 @@ func TestGoldenDeadLettersAreStillRead(t *testing.T) {
 		t.Errorf("dead letter (-want +got):\n%s", diff)
 	}
 }
+
+func TestGoldenRetriesOfDeadLettersAreStillRead(t *testing.T) {
+	t.Parallel()
+	want := &event.DeadLetterRetry{
+		Version: 1, Group: "link", Topic: "throughline.submissions.v1", Partition: 1, Offset: 43, At: event.TimeOf(noon()),
+	}
+	record := golden.Read(t, "dead-letter-retry", func() golden.Record {
+		value, err := want.Encode()
+		return golden.Of(topic.DeadLetters, topic.Key("link", "submissions.v1", "1", "43"), envelope(topic.TypeDeadLetterRetry, "43"), must(t, value, err))
+	})
+	got, err := event.ParseDeadLetterRetry(record.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("retry (-want +got):\n%s", diff)
+	}
+	// Who knows dead letters alone takes it for one that concerns nobody.
+	if old, err := event.ParseDeadLetter(record.Bytes()); err != nil || old.Workspace != "" || old.Value != nil {
+		t.Errorf("as a dead letter: got %+v, %v", old, err)
+	}
+}

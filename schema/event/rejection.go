@@ -114,3 +114,37 @@ func ParseDeadLetter(value []byte) (*DeadLetter, error) {
 	}
 	return &d, nil
 }
+
+// DeadLetterRetry says, in the topic dead-letters, that a dead letter's record was put back into the topic that it is from.
+// Group, Topic, Partition and Offset are those of the dead letter; the record that was put back names it in its header
+// topic.HeaderRetryOf, and was written in the same transaction. Read as a dead letter it is one of no workspace.
+type DeadLetterRetry struct {
+	Version   int    `json:"v"`
+	Group     string `json:"group"`
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	At        Time   `json:"at"`
+}
+
+// Encode writes the record's value.
+func (r *DeadLetterRetry) Encode() ([]byte, error) {
+	r.Version = RecordVersion
+	b, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode retry of a dead letter: %w", err)
+	}
+	return b, nil
+}
+
+// ParseDeadLetterRetry reads a record's value. It ignores members that it does not know.
+func ParseDeadLetterRetry(value []byte) (*DeadLetterRetry, error) {
+	var r DeadLetterRetry
+	if err := json.Unmarshal(value, &r); err != nil {
+		return nil, fmt.Errorf("parse retry of a dead letter: %w", err)
+	}
+	if r.Version < 1 || r.Version > RecordVersion {
+		return nil, fmt.Errorf("parse retry of a dead letter: version %d is not known, the newest known is %d", r.Version, RecordVersion)
+	}
+	return &r, nil
+}

@@ -20,6 +20,8 @@ const (
 	HeaderDigest = "digest"
 	// HeaderRequest names the request that a reply answers, so that an edge need not read those of others.
 	HeaderRequest = "request"
+	// HeaderRetryOf names the dead letter whose record this one puts back: group/topic/partition/offset.
+	HeaderRetryOf = "retry-of"
 )
 
 // Types of records, as in ce_type.
@@ -32,6 +34,8 @@ const (
 	TypeEvent      = "throughline.event"
 	TypeRejection  = "throughline.rejection"
 	TypeDeadLetter = "throughline.dead-letter"
+	// TypeDeadLetterRetry is that of the note that a dead letter's record was put back.
+	TypeDeadLetterRetry = "throughline.dead-letter-retry"
 
 	TypeConversationCommand = "throughline.conversation-command"
 	TypeTransition          = "throughline.transition"

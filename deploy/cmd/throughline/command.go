@@ -31,20 +31,21 @@ Every flag has an environment variable, named in its help. Secrets may also be g
 type commands struct {
 	Log run.LogConfig `embed:""`
 
-	Dev        devCommand        `cmd:"" group:"one" help:"Run everything on this machine: Kafka, ClickHouse and all services."`
-	Demo       demoCommand       `cmd:"" group:"one" help:"Post one day of real calls and show a customer's timeline."`
-	Send       sendCommand       `cmd:"" group:"use" help:"Send files of events or objects, one a line."`
-	Tail       tailCommand       `cmd:"" group:"use" help:"Print events as they are linked."`
-	Ingest     ingestCommand     `cmd:"" group:"many" help:"Run the write side: the HTTP edge, the registry of objects and the linker."`
-	Projector  projectorCommand  `cmd:"" group:"many" help:"Run the projector, which writes ClickHouse's tables from the log."`
-	Query      queryCommand      `cmd:"" group:"many" help:"Run the read side: timelines, the event log, event names."`
-	Dispatcher dispatcherCommand `cmd:"" group:"many" help:"Run the dispatcher, which delivers webhooks."`
-	Proxy      proxyCommand      `cmd:"" group:"many" help:"Put the services behind one address."`
-	Topics     topicsCommand     `cmd:"" group:"setup" help:"Create topics, verify those that are there, commit the first offsets."`
-	Migrate    migrateCommand    `cmd:"" group:"setup" help:"Create ClickHouse's database and bring its tables up to date."`
-	Keys       keysCommand       `cmd:"" group:"setup" help:"Make, list and delete workspaces and API keys."`
-	Health     healthCommand     `cmd:"" group:"setup" help:"Ask a service whether it is ready; for health checks of containers."`
-	Version    versionCommand    `cmd:"" group:"setup" help:"Print the version."`
+	Dev        devCommand         `cmd:"" group:"one" help:"Run everything on this machine: Kafka, ClickHouse and all services."`
+	Demo       demoCommand        `cmd:"" group:"one" help:"Post one day of real calls and show a customer's timeline."`
+	Send       sendCommand        `cmd:"" group:"use" help:"Send files of events or objects, one a line."`
+	Tail       tailCommand        `cmd:"" group:"use" help:"Print events as they are linked."`
+	Ingest     ingestCommand      `cmd:"" group:"many" help:"Run the write side: the HTTP edge, the registry of objects and the linker."`
+	Projector  projectorCommand   `cmd:"" group:"many" help:"Run the projector, which writes ClickHouse's tables from the log."`
+	Query      queryCommand       `cmd:"" group:"many" help:"Run the read side: timelines, the event log, event names."`
+	Dispatcher dispatcherCommand  `cmd:"" group:"many" help:"Run the dispatcher, which delivers webhooks."`
+	Proxy      proxyCommand       `cmd:"" group:"many" help:"Put the services behind one address."`
+	Topics     topicsCommand      `cmd:"" group:"setup" help:"Create topics, verify those that are there, commit the first offsets."`
+	Migrate    migrateCommand     `cmd:"" group:"setup" help:"Create ClickHouse's database and bring its tables up to date."`
+	Keys       keysCommand        `cmd:"" group:"setup" help:"Make, list and delete workspaces and API keys."`
+	Letters    deadLettersCommand `cmd:"" name:"dead-letters" group:"setup" help:"List, show and retry records that a consumer could not process."`
+	Health     healthCommand      `cmd:"" group:"setup" help:"Ask a service whether it is ready; for health checks of containers."`
+	Version    versionCommand     `cmd:"" group:"setup" help:"Print the version."`
 }
 
 // env is what every command gets from the process.
