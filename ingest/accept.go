@@ -124,9 +124,9 @@ func (s *Service) submissionRecord(sub *event.Submission) (*stream.Record, error
 	}
 	return &stream.Record{
 		Topic: s.submissions, Key: s.submissionKey(sub), Value: value, Timestamp: sub.ReceivedAt.Time,
-		Headers: stream.Headers(topic.Envelope{
+		Headers: stream.EnvelopeHeaders(topic.Envelope{
 			ID: sub.ID, Type: topic.TypeSubmission, Workspace: sub.Workspace, Time: sub.ReceivedAt.Time,
-		}.Headers()),
+		}),
 	}, nil
 }
 

@@ -36,7 +36,7 @@ func (s *Service) bounded(next web.Handler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		h := &holding{service: s}
 		defer h.release()
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), holdingKey{}, h), s.cfg.RequestTimeout)
+		ctx, cancel := context.WithTimeout(web.Attach(r.Context(), holdingKey{}, h), s.cfg.RequestTimeout)
 		defer cancel()
 		if err := s.deadlines(w, r); err != nil {
 			return err
@@ -68,7 +68,7 @@ func (s *Service) deadlines(w http.ResponseWriter, r *http.Request) error {
 
 // body reads the body of a request that came through bounded, and takes a place for it.
 func body(r *http.Request, limit int64) ([]byte, error) {
-	h, ok := r.Context().Value(holdingKey{}).(*holding)
+	h, ok := web.Attached(r.Context(), holdingKey{}).(*holding)
 	if !ok {
 		return nil, errors.New("read body: the request came around its bounds")
 	}

@@ -29,13 +29,13 @@ type principalKey struct{}
 
 // WithPrincipal returns a context of a request that this principal makes.
 func WithPrincipal(ctx context.Context, p Principal) context.Context {
-	return context.WithValue(ctx, principalKey{}, p)
+	return web.Attach(ctx, principalKey{}, p)
 }
 
 // From is the principal of a request that came through one of the Require functions; its zero value otherwise, which
 // has no workspace and no scope.
 func From(ctx context.Context) Principal {
-	p, _ := ctx.Value(principalKey{}).(Principal)
+	p, _ := web.Attached(ctx, principalKey{}).(Principal)
 	return p
 }
 
@@ -103,7 +103,10 @@ func (a *Access) RequireAdmin(variable string, next web.Handler) web.Handler {
 
 func serve(w http.ResponseWriter, r *http.Request, p Principal, next web.Handler) error {
 	web.Annotate(r.Context(), slog.String("workspace", p.Workspace), slog.String("key_id", p.KeyID))
-	return next(w, r.WithContext(WithPrincipal(r.Context(), p)))
+	if ctx := WithPrincipal(r.Context(), p); ctx != r.Context() {
+		r = r.WithContext(ctx)
+	}
+	return next(w, r)
 }
 
 // authenticate finds out whose key a request carries.

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -110,26 +111,39 @@ func (w *writer) string(s string) {
 
 // plain says whether encoding/json writes a string as it is, between quotes.
 func plain(s string) bool {
-	// A bit for each ASCII character that is escaped: control characters, the quote, &, <, > and the backslash.
-	const (
-		low  uint64 = 1<<' ' - 1 | 1<<'"' | 1<<'&' | 1<<'<' | 1<<'>'
-		high uint64 = 1 << ('\\' - 64)
-	)
+	// Eight characters at a time: descriptions are long and hardly ever have one that is escaped.
+	for ; len(s) >= 8; s = s[8:] {
+		w := binary.LittleEndian.Uint64([]byte(s[:8]))
+		if w&highs != 0 {
+			break
+		}
+		// All are ASCII. Less than a space, or one of the five that are escaped:
+		if (below(w, ' ')|equal(w, '"')|equal(w, '&')|equal(w, '<')|equal(w, '>')|equal(w, '\\'))&highs != 0 {
+			return false
+		}
+	}
 	ascii := true
 	for i := range len(s) {
 		switch c := s[i]; {
-		case c < 64:
-			if low>>c&1 != 0 {
-				return false
-			}
-		case c < utf8.RuneSelf:
-			if high>>(c-64)&1 != 0 {
-				return false
-			}
-		default:
+		case c < ' ', c == '"', c == '&', c == '<', c == '>', c == '\\':
+			return false
+		case c >= utf8.RuneSelf:
 			ascii = false
 		}
 	}
 	// Two separators are ends of lines in JavaScript, and so are escaped.
 	return ascii || utf8.ValidString(s) && !strings.Contains(s, "\u2028") && !strings.Contains(s, "\u2029")
 }
+
+// ones and highs have the lowest and the highest bit of each of eight bytes.
+const (
+	ones  uint64 = 0x0101010101010101
+	highs uint64 = 0x8080808080808080
+)
+
+// below sets the highest bit of bytes that are less than c, where all bytes and c are ASCII. A borrow can set more bits
+// of a word, but only above a byte that is less.
+func below(w uint64, c byte) uint64 { return w - ones*uint64(c) }
+
+// equal sets the highest bit of bytes that are c, as below does.
+func equal(w uint64, c byte) uint64 { return w ^ ones*uint64(c) - ones }

@@ -17,6 +17,10 @@ func FuzzEncodeIsThatOfTheStandardLibrary(f *testing.F) {
 	f.Add("e1", "acme", "CUSTOMER", "c1", "", "Viewed", "", int64(0), true, uint8(0))
 	f.Add("", "a\"b", "USER", "", "x\\y", "<b>&</b>", "tab\tline\nnul\x00", int64(1772366400123), false, uint8(1))
 	f.Add("\xff", "é", "📖", "\u2028", "\u2029", "\u202a\x7f", "\xe2\x80", int64(-1), true, uint8(3))
+	for _, c := range "\x00\x1f \"&<>\\\x7f\u0080ü" {
+		// Each in the middle of a word of eight, and after one.
+		f.Add("seven77"+string(c), "abc"+string(c)+"defghijk", "CUSTOMER", "", "", "eight888"+string(c)+"more", "", int64(1), false, uint8(0))
+	}
 	f.Fuzz(func(t *testing.T, id, workspace, kind, objectID, externalID, name, text string, ms int64, resolved bool, related uint8) {
 		s := event.Submission{
 			ID: id, Workspace: workspace, Type: object.Type(kind), ObjectID: objectID, ExternalID: externalID,

@@ -65,7 +65,7 @@ func TestWriteSendsProblemDetails(t *testing.T) {
 	p := problem.Invalid(problem.At("/name", "is <required>"), problem.Atf("/tags/"+problem.Token("a/b~c"), "expected %s", "a string")).
 		WithExtra("version", 3).WithExtra("status", "never").WithRetryAfter(1200*time.Millisecond).WithHeader("X-Extra", "yes")
 	req := httptest.NewRequest(http.MethodPost, "/", nil)
-	req = req.WithContext(problem.WithRequestID(req.Context(), "r-1"))
+	req = req.WithContext(problem.WithRequest(req.Context(), request("r-1")))
 	rec := httptest.NewRecorder()
 	problem.Write(rec, req, p)
 
@@ -188,3 +188,8 @@ func TestChallengesAndAllowances(t *testing.T) {
 		t.Errorf("Allow: %q", got)
 	}
 }
+
+// request is a request that has an id.
+type request string
+
+func (r request) RequestID() string { return string(r) }

@@ -19,15 +19,29 @@ const ContentType = "application/problem+json"
 
 type requestKey struct{}
 
-// WithRequestID returns a context that knows the id of the request it serves.
-func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestKey{}, id)
+// Request is what a context knows of the request that it serves.
+type Request interface {
+	// RequestID is the request's id, or empty.
+	RequestID() string
+}
+
+// WithRequest returns a context that knows the request it serves.
+func WithRequest(ctx context.Context, r Request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// RequestOf is the request that the context serves, or nil.
+func RequestOf(ctx context.Context) Request {
+	r, _ := ctx.Value(requestKey{}).(Request)
+	return r
 }
 
 // RequestID is the id of the request that the context serves, or empty.
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestKey{}).(string)
-	return id
+	if r := RequestOf(ctx); r != nil {
+		return r.RequestID()
+	}
+	return ""
 }
 
 // Write answers the request with the problem. The instance is the request's

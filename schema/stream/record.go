@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -51,6 +52,36 @@ func Headers(hs []topic.Header) []Header {
 		values = append(values, h.Value...)
 		out[i] = Header{Key: h.Key, Value: values[from:len(values):len(values)]}
 	}
+	return out
+}
+
+// EnvelopeHeaders is Headers of what a record says of itself, for those who write very many: it takes two pieces of
+// memory and not five. TestEnvelopeHeadersAreThoseOfTheEnvelope holds that both are the same.
+func EnvelopeHeaders(e topic.Envelope) []Header {
+	const version, media, sourcePrefix = "1.0", "application/json", "/workspaces/"
+	size := len(version) + len(e.ID) + len(e.Type) + len(sourcePrefix) + len(e.Workspace) + len(time.RFC3339Nano) + len(media)
+	values := make([]byte, 0, size)
+	from := 0
+	// What has been appended since the last cut.
+	cut := func() []byte {
+		value := values[from:len(values):len(values)]
+		from = len(values)
+		return value
+	}
+	// Some more place for the headers that a derived record gets.
+	out := make([]Header, 6, 8)
+	values = append(values, version...)
+	out[0] = Header{Key: topic.HeaderSpecVersion, Value: cut()}
+	values = append(values, e.ID...)
+	out[1] = Header{Key: topic.HeaderID, Value: cut()}
+	values = append(values, e.Type...)
+	out[2] = Header{Key: topic.HeaderType, Value: cut()}
+	values = append(append(values, sourcePrefix...), e.Workspace...)
+	out[3] = Header{Key: topic.HeaderSource, Value: cut()}
+	values = e.Time.UTC().AppendFormat(values, time.RFC3339Nano)
+	out[4] = Header{Key: topic.HeaderTime, Value: cut()}
+	values = append(values, media...)
+	out[5] = Header{Key: topic.HeaderContentType, Value: cut()}
 	return out
 }
 

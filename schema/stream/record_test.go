@@ -3,6 +3,7 @@ package stream_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -27,6 +28,26 @@ func TestOriginSurvivesARoundTripAndIsReplaced(t *testing.T) {
 	}
 	if len(derived.Headers) != 2 {
 		t.Errorf("headers: %v, want one origin", derived.Headers)
+	}
+}
+
+func TestEnvelopeHeadersAreThoseOfTheEnvelope(t *testing.T) {
+	t.Parallel()
+	berlin := time.FixedZone("CET", 3600)
+	for name, e := range map[string]topic.Envelope{
+		"whole":           {ID: "e1", Type: topic.TypeSubmission, Workspace: "acme", Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+		"with a fraction": {ID: "ü/%", Type: topic.TypeEvent, Workspace: "a-b", Time: time.Date(2026, 3, 1, 12, 0, 0, 123456789, berlin)},
+		"empty":           {},
+	} {
+		got := stream.EnvelopeHeaders(e)
+		if diff := cmp.Diff(stream.Headers(e.Headers()), got); diff != "" {
+			t.Errorf("%s (-one by one +at once):\n%s", name, diff)
+		}
+		// A header that grows must not write into the next one.
+		_ = append(got[0].Value, "overwritten"...)
+		if diff := cmp.Diff(stream.Headers(e.Headers()), got); diff != "" {
+			t.Errorf("%s: headers share what follows them:\n%s", name, diff)
+		}
 	}
 }
 

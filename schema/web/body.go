@@ -51,7 +51,7 @@ func BodyWithin(r *http.Request, limit int64, reserve func(bytes int64) error) (
 	if plain && r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	wire := &wireReader{r: io.LimitReader(r.Body, limit+wireSlack)}
+	wire := &wireReader{io.LimitedReader{R: r.Body, N: limit + wireSlack}, nil}
 	if plain {
 		body, err := gather(wire, limit, r.ContentLength, reserve)
 		if err != nil {
@@ -185,12 +185,12 @@ func Size(n int64) string {
 // wireReader remembers the error of the connection, which a decompressor above
 // it may rename.
 type wireReader struct {
-	r   io.Reader
-	err error
+	limited io.LimitedReader
+	err     error
 }
 
 func (w *wireReader) Read(b []byte) (int, error) {
-	n, err := w.r.Read(b)
+	n, err := w.limited.Read(b)
 	if err != nil && !errors.Is(err, io.EOF) {
 		w.err = err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,27 +23,72 @@ const RequestIDHeader = "X-Request-Id"
 // answer. It is never sent.
 const statusClientGone = 499
 
-type exchangeKey struct{}
-
 // exchange is what is known of a request beside the request itself.
 type exchange struct {
+	id    string
 	route string
 	// end is how it ended, for the log.
 	end outcome
 
 	mu    sync.Mutex
 	attrs []slog.Attr
+	// room is where attrs begin: a handler that adds few needs no memory for them.
+	room   [4]slog.Attr
+	values []attached
+}
+
+// attached is a value that a middleware knows of the request.
+type attached struct{ key, value any }
+
+// RequestID implements problem.Request.
+func (x *exchange) RequestID() string { return x.id }
+
+// of is the exchange that a context belongs to, or nil.
+func of(ctx context.Context) *exchange {
+	x, _ := problem.RequestOf(ctx).(*exchange)
+	return x
+}
+
+// Attach notes a value of the request for the handlers behind, as
+// context.WithValue would, without a new context and a copy of the request. A
+// context that belongs to no request gets the value the ordinary way.
+func Attach(ctx context.Context, key, value any) context.Context {
+	x := of(ctx)
+	if x == nil {
+		return context.WithValue(ctx, key, value)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.values = append(x.values, attached{key, value})
+	return ctx
+}
+
+// Attached is the value that was attached last under the key, or nil.
+func Attached(ctx context.Context, key any) any {
+	if x := of(ctx); x != nil {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		for _, a := range slices.Backward(x.values) {
+			if a.key == key {
+				return a.value
+			}
+		}
+	}
+	return ctx.Value(key)
 }
 
 // Annotate adds attributes to the one line that the request logs, such as the
 // workspace and the counts of a batch. Outside a router it does nothing.
 func Annotate(ctx context.Context, attrs ...slog.Attr) {
-	x, ok := ctx.Value(exchangeKey{}).(*exchange)
-	if !ok {
+	x := of(ctx)
+	if x == nil {
 		return
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.attrs == nil {
+		x.attrs = x.room[:0]
+	}
 	x.attrs = append(x.attrs, attrs...)
 }
 
@@ -58,8 +104,8 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 	id := requestID(req.Header.Get(RequestIDHeader))
 	req = r.traced(req, id)
-	x := &exchange{route: unmatched}
-	req = req.WithContext(problem.WithRequestID(context.WithValue(req.Context(), exchangeKey{}, x), id))
+	x := &exchange{id: id, route: unmatched}
+	req = req.WithContext(problem.WithRequest(req.Context(), x))
 	rec := &recorder{ResponseWriter: w}
 	rec.Header().Set(RequestIDHeader, id)
 	defer func() {
@@ -82,7 +128,7 @@ type outcome struct {
 // requests that match no route: their paths must not become label values.
 func (r *Router) adapt(template string, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		x, _ := req.Context().Value(exchangeKey{}).(*exchange)
+		x := of(req.Context())
 		rec, isRecorder := w.(*recorder)
 		if x == nil || !isRecorder {
 			panic("web: a route was reached around its router")
@@ -144,7 +190,7 @@ func (r *Router) finish(req *http.Request, x *exchange, rec *recorder, took time
 
 	const most = 12 // of this line, with what handlers add
 	attrs := append(make([]slog.Attr, 0, most),
-		slog.String("request_id", RequestID(req.Context())),
+		slog.String("request_id", x.id),
 		slog.String("method", method(req.Method)),
 		slog.String("route", x.route),
 		slog.Int("status", status),

@@ -174,3 +174,35 @@ func TestAnnotationsStandInTheOneLine(t *testing.T) {
 		t.Errorf("body %s", got)
 	}
 }
+
+func TestAttachedValuesBelongToTheirRequest(t *testing.T) {
+	t.Parallel()
+	type key struct{ n int }
+	f := newFixture(t)
+	var inner []any
+	f.Handle(http.MethodGet, "/x", func(_ http.ResponseWriter, r *http.Request) error {
+		ctx := web.Attach(r.Context(), key{1}, "first")
+		if ctx != r.Context() {
+			t.Error("a request got a new context")
+		}
+		derived, cancel := context.WithCancel(ctx)
+		defer cancel()
+		web.Attach(derived, key{1}, "second")
+		web.Attach(derived, key{2}, 2)
+		inner = append(inner, web.Attached(ctx, key{1}), web.Attached(derived, key{2}), web.Attached(ctx, key{3}))
+		return nil
+	})
+	f.Handle(http.MethodGet, "/y", func(_ http.ResponseWriter, r *http.Request) error {
+		inner = append(inner, web.Attached(r.Context(), key{1}))
+		return nil
+	})
+	f.do(t, http.MethodGet, "/x", "")
+	f.do(t, http.MethodGet, "/y", "")
+	if diff := cmp.Diff([]any{"second", 2, nil, nil}, inner); diff != "" {
+		t.Errorf("values (-want +got):\n%s", diff)
+	}
+	// Without a request a value goes the ordinary way.
+	if got := web.Attached(web.Attach(t.Context(), key{1}, "plain"), key{1}); got != "plain" {
+		t.Errorf("outside of a request: %v", got)
+	}
+}

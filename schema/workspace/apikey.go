@@ -81,7 +81,9 @@ func NewSecret() string {
 // HashKey is what the log keeps of a secret: its SHA-256 in hex.
 func HashKey(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // Allows says whether the key has a scope and has not expired.
