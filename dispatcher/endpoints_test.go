@@ -10,6 +10,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/throughline/throughline/schema/schematest"
+	"github.com/throughline/throughline/schema/schematest/contract"
 )
 
 // TestAnEndpointIsRegisteredToldAndLookedAt goes the way of somebody who uses the API.
@@ -17,7 +18,7 @@ func TestAnEndpointIsRegisteredToldAndLookedAt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, schematest.Kfake(t), true, 2)
 	s := w.start()
-	api := httptest.NewServer(s.Handler())
+	api := httptest.NewServer(contract.Handler(t, s.Handler()))
 	t.Cleanup(api.Close)
 	verified := make(chan error, 8)
 	var secret string

@@ -107,6 +107,13 @@ func (w *world) start() *Service {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.run(s)
+	return s
+}
+
+// run runs a dispatcher until the test ends, and waits until it knows its endpoints.
+func (w *world) run(s *Service) {
+	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -122,7 +129,6 @@ func (w *world) start() *Service {
 		}
 	})
 	w.eventually("the endpoints are there", func() bool { d := s.directory.Load(); return d != nil && d.view.Ready() == nil })
-	return s
 }
 
 // endpoint registers an endpoint for events, as if long ago, and otherwise as changed.

@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -94,11 +96,13 @@ type session struct {
 	keys keys
 	// keyID is the id of an API key that is there.
 	keyID string
+	// deliveryID is the id of a delivery that is there.
+	deliveryID string
 	// written are the positions of what was written for reads to show.
 	written []string
 }
 
-// prepared is an example that can be sent: with a key, and with the id of a key that is there.
+// prepared is an example that can be sent: with a key, and with the ids of a key and of a delivery that are there.
 func (s *session) prepared(e api.Example) request {
 	r := from(e)
 	if !e.Operation.Public() {
@@ -107,6 +111,9 @@ func (s *session) prepared(e api.Example) request {
 	if base, _, ok := strings.Cut(e.Operation.Path, "{keyId}"); ok {
 		r.path = strings.Replace(base, "{workspaceId}", shop, 1) + s.keyID
 	}
+	if base, rest, ok := strings.Cut(e.Operation.Path, "{deliveryId}"); ok {
+		r.path = base + s.deliveryID + rest
+	}
 	return r
 }
 
@@ -114,7 +121,10 @@ func (s *session) prepared(e api.Example) request {
 // deleted last.
 func (s *session) inOrder() []*api.Operation {
 	rank := func(op *api.Operation) int {
-		first := []string{"putWorkspace", "postApiKey", "postObjects", "putObject", "postEvent", "postEvents", "postTransition", "postTransitions"}
+		first := []string{
+			"putWorkspace", "postApiKey", "putWebhookEndpoint", "postObjects", "putObject", "postEvent", "postEvents", "postTransition",
+			"postTransitions", "testWebhookEndpoint",
+		}
 		switch i := slices.Index(first, op.ID); {
 		case i >= 0:
 			return i - len(first)
@@ -150,11 +160,28 @@ func (s *session) examples(t *testing.T) {
 				location := a.header.Get("Location")
 				s.keyID = location[strings.LastIndexByte(location, '/')+1:]
 			}
+			if op.ID == "testWebhookEndpoint" {
+				s.delivered(t, a)
+			}
 		}
 	}
 	for _, op := range s.checker.Document.Operations {
 		if _, ok := op.Response(http.StatusNotModified); ok {
 			s.prepared(op.Examples()[0]).with("If-None-Match", "*").want(t, s.url, http.StatusNotModified)
 		}
+	}
+}
+
+// delivered remembers the delivery that a test made, as soon as the lists show it and what became of it.
+func (s *session) delivered(t *testing.T, a answer) {
+	t.Helper()
+	var made struct{ DeliveryID string }
+	check(t, json.Unmarshal(a.body, &made))
+	s.deliveryID = made.DeliveryID
+	for _, list := range []string{"deliveries", "attempts"} {
+		r := request{method: http.MethodGet, path: "/v1/webhook-endpoints/crm/" + list, header: http.Header{}}.key(s.keys.all)
+		eventually(t, "the list of "+list+" to show the delivery", func() bool {
+			return bytes.Contains(r.send(t, s.url).body, []byte(made.DeliveryID))
+		})
 	}
 }

@@ -106,6 +106,18 @@ func (s *session) special() map[string]func(request) request {
 		"putWorkspace 422":     body(`{"timeZone":"Nowhere/Else"}`),
 		"postApiKey 422":       body(`{"scopes":[]}`),
 		"getApiKey 404":        func(r request) request { return r.at("/v1/workspaces/" + shop + "/api-keys/none") },
+
+		"putWebhookEndpoint 422":    body(`{"url":"https://127.0.0.1/","events":["event.linked"]}`),
+		"testWebhookEndpoint 404":   at("crm", "nothing"),
+		"testWebhookEndpoint 422":   at("crm", "a%00b"),
+		"retryWebhookDelivery 404":  at(s.deliveryID, "nothing"),
+		"retryWebhookDelivery 422":  at(s.deliveryID, "a%00b"),
+		"deleteWebhookEndpoint 422": at("crm", "a%00b"),
+		"listWebhookDeliveries 422": at("crm", "a%00b"),
+		"listWebhookAttempts 422":   at("crm", "a%00b"),
+	}
+	for _, op := range []string{"getWebhookEndpoint", "rotateWebhookSecret"} {
+		all[op+" 404"], all[op+" 422"] = at("crm", "nothing"), at("crm", "a%00b")
 	}
 	for _, op := range []string{"getWorkspace", "listApiKeys", "getApiKey", "deleteApiKey"} {
 		all[op+" 422"] = at(shop, "UPPER")
@@ -147,11 +159,11 @@ type blanks struct{}
 // Read implements io.Reader.
 func (blanks) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte{' '}, len(p))), nil }
 
-// slowEdge is the address of an edge that waits for a body a moment only.
+// slowEdge is the address of services that wait for a body a moment only.
 func (s *session) slowEdge() string {
 	cfg := ingest.DefaultConfig()
 	cfg.RequestTimeout = time.Second
-	return s.other(condition{following: true, edge: cfg})
+	return s.other(condition{following: true, edge: cfg, reading: 5 * time.Second})
 }
 
 // late sends the beginning of a body and never its end.

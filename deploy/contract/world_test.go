@@ -16,6 +16,7 @@ import (
 
 	"github.com/throughline/throughline/deploy/assembly"
 	"github.com/throughline/throughline/deploy/dev"
+	"github.com/throughline/throughline/dispatcher"
 	"github.com/throughline/throughline/ingest"
 	"github.com/throughline/throughline/ingest/link"
 	"github.com/throughline/throughline/ingest/registry"
@@ -46,10 +47,10 @@ type world struct {
 	kafka   stream.Config
 	tables  store.Config
 	master  *seal.Master
-	// edge and reads are the routers of the two services.
-	edge, reads http.Handler
-	access      *access.Access
-	url         string
+	// edge, reads and hooks are the routers of the three services that have one.
+	edge, reads, hooks http.Handler
+	access             *access.Access
+	url                string
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -88,13 +89,15 @@ func newWorld(t *testing.T) *world {
 	check(t, p.Projector(t.Context(), projection, write, master))
 	w.reads, err = p.Query(t.Context(), query.DefaultConfig(), w.tables)
 	check(t, err)
+	w.hooks, err = p.Dispatcher(t.Context(), hooksConfig(), w.tables, master)
+	check(t, err)
 	w.access, err = p.Access(t.Context())
 	check(t, err)
 
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- run.Group{Log: quiet(), StopTimeout: patience}.Run(ctx, p.Services()...) }()
-	server := httptest.NewServer(checker.Handler(t, dev.Route(run.Admin(reg, ready), w.edge, w.reads, http.NotFoundHandler())))
+	server := httptest.NewServer(checker.Handler(t, dev.Route(run.Admin(reg, ready), w.edge, w.reads, w.hooks)))
 	w.url = server.URL
 	t.Cleanup(func() {
 		server.Close()
@@ -111,6 +114,14 @@ func newWorld(t *testing.T) *world {
 		return true
 	})
 	return w
+}
+
+// hooksConfig is what the dispatchers have here. The examples' endpoints are at names that nobody can have (RFC 2606), so
+// that nothing is sent to anybody.
+func hooksConfig() dispatcher.Config {
+	cfg := dispatcher.DefaultConfig()
+	cfg.Instance = "contract"
+	return cfg
 }
 
 // eventually polls until ok.
@@ -146,6 +157,8 @@ type condition struct {
 	following bool
 	// broken says that nothing works as it should.
 	broken bool
+	// reading is how long its connections wait for a request; zero is for ever.
+	reading time.Duration
 	// alone says that nothing processes what is written, in a log of its own; it is the key of the workspace shop there.
 	alone string
 	edge  ingest.Config
@@ -176,16 +189,27 @@ func (w *world) other(o condition) string {
 	cfg := query.DefaultConfig()
 	cfg.Listen, cfg.Kafka, cfg.ClickHouse = "", kafka, w.tables
 	deps := query.Deps{Log: quiet(), Reg: reg, Require: keys.RequireAny, TimeZone: keys.TimeZone}
+	hooked := dispatcher.Deps{
+		Kafka: kafka, Producer: producer, ClickHouse: w.tables, Master: w.master, Require: keys.Require, Log: quiet(), Reg: reg,
+	}
 	writes := edge.Handler()
 	if o.broken {
 		deps.Require, writes = refuseAll, breakConnections(writes)
+		hooked.Require = func(_ workspace.Scope, next web.Handler) web.Handler { return refuseAll(nil, next) }
 	}
 	reads, err := query.New(cfg, deps)
+	check(w.t, err)
+	hooking := hooksConfig()
+	hooking.Dir = w.t.TempDir()
+	hooks, err := dispatcher.New(hooking, hooked)
 	check(w.t, err)
 
 	ready := run.NewReadiness()
 	ready.Add("query", reads.Ready)
-	server := httptest.NewServer(w.checker.Handler(w.t, dev.Route(run.Admin(run.NewRegistry(), ready), writes, reads.Handler(), http.NotFoundHandler())))
+	server := httptest.NewUnstartedServer(w.checker.Handler(w.t,
+		dev.Route(run.Admin(run.NewRegistry(), ready), writes, reads.Handler(), hooks.Handler())))
+	server.Config.ReadTimeout = o.reading
+	server.Start()
 	ctx, stop := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	var views sync.WaitGroup
 	w.t.Cleanup(func() {
@@ -233,11 +257,11 @@ type brokenConnection struct{ http.ResponseWriter }
 // SetWriteDeadline fails.
 func (brokenConnection) SetWriteDeadline(time.Time) error { return errBroken }
 
-// routes are those of both services.
+// routes are those of all services.
 func (w *world) routes() []web.Route {
 	w.t.Helper()
 	var all []web.Route
-	for _, h := range []http.Handler{w.edge, w.reads} {
+	for _, h := range []http.Handler{w.edge, w.reads, w.hooks} {
 		router, ok := h.(*web.Router)
 		if !ok {
 			w.t.Fatalf("a service's handler is a %T", h)

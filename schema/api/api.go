@@ -22,7 +22,9 @@ var files embed.FS
 // parts are the files of the document, in the order in which their paths are shown. The first one has what is the
 // document's own.
 func parts() []string {
-	return []string{"main", "events", "objects", "conversations", "reading", "wallboard", "administration", "operations", "common"}
+	return []string{
+		"main", "events", "objects", "conversations", "reading", "wallboard", "webhooks", "administration", "operations", "common",
+	}
 }
 
 // Document is the description of the API. It does not change, and is safe for concurrent use.

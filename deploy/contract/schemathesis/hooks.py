@@ -1,5 +1,6 @@
 """Values that a schema cannot describe, for the formats of the document that JSON Schema does not know."""
 
+import base64
 import datetime
 import json
 
@@ -21,6 +22,12 @@ schemathesis.openapi.format("future-date-time", _future.map(datetime.datetime.is
 schemathesis.openapi.format("time-zone", st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"]))
 # A search has a word at least.
 schemathesis.openapi.format("words", _words.map(" ".join))
+# Webhooks go to names that nobody can have (RFC 2606).
+_hosts = st.sampled_from(["crm.example", "a-b.shop.example", "127.0.0.1", "169.254.169.254"])
+schemathesis.openapi.format("webhook-url", _hosts.map(lambda host: f"https://{host}/hooks?from=throughline"))
+schemathesis.openapi.format("webhook-filter", st.sampled_from(['type == "event.linked"', 'data.event.name == "Bought"', "true", "1 + 1"]))
+_secrets = st.binary(min_size=24, max_size=64).map(lambda b: "whsec_" + base64.b64encode(b).decode())
+schemathesis.openapi.format("webhook-secret", _secrets)
 
 
 @schemathesis.hook

@@ -23,6 +23,8 @@ type Route struct {
 	Path, Query string
 	// Body is a good body, a JSON object, or empty where the route takes none.
 	Body string
+	// Optional says that no body is as good as one.
+	Optional bool
 	// Limit is how large a body may be, in bytes.
 	Limit int
 	// Streamed says that a body is read piece by piece: what is wrong first is told, whatever follows.

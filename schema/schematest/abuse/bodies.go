@@ -31,7 +31,7 @@ func (a *attack) bodies() {
 		if a.route.Streamed {
 			statuses = append(statuses, http.StatusUnprocessableEntity)
 		}
-		if len(body) <= a.route.Limit {
+		if len(body) <= a.route.Limit && (body != "" || !a.route.Optional) {
 			a.faulty(a.send(request{why: "a body of " + why, body: body}), statuses...)
 		}
 	}
@@ -89,6 +89,9 @@ func (a *attack) encodings() {
 		"two encodings":       {"gzip, gzip", packed, http.StatusUnsupportedMediaType},
 		"an unknown encoding": {"br", a.route.Body, http.StatusUnsupportedMediaType},
 	} {
+		if c.body == "" && a.route.Optional {
+			continue
+		}
 		got := a.send(request{why: why, body: c.body, header: http.Header{"Content-Encoding": {c.encoding}}})
 		a.refused(got, c.status)
 	}
