@@ -62,7 +62,7 @@ func (u *builder) begin(from int64) {
 
 // record includes a record whose predecessor's offset is before from.
 func (u *builder) record(ctx context.Context, from int64, r *stream.Record) error {
-	rec := projections.Record{Record: r, Name: u.names[r.Topic]}
+	rec := projections.Record{Record: r, Name: u.names[r.Topic], Shared: u.slots.events}
 	if u.open != nil && u.months && !u.p.Replacing && !u.open.fits(rec.StoredAt()) {
 		u.finish()
 	}

@@ -24,8 +24,8 @@ type Config struct {
 	// has one answer of each broker then, asks for no more. It is four batches: two that are inserted, one that is full, and
 	// one that is filled. Beyond it come one poll, that answer (8 MiB, compressed to half or so), and what the ClickHouse
 	// client makes of each batch that is inserted (twice its size). With three tables, one broker and four inserts at a time
-	// that is 3 · (48 + 2 · 16) + 4 · 24 = 336 MiB, of which the garbage collector makes twice as much where nobody says
-	// GOMEMLIMIT.
+	// that is 3 · (48 + 2 · 16) + 4 · 24 = 336 MiB, and 32 MiB of events that one table leaves for another; of that the
+	// garbage collector makes twice as much where nobody says GOMEMLIMIT.
 	MemoryBytes int `name:"projector-memory-bytes" env:"THROUGHLINE_PROJECTOR_MEMORY_BYTES" type:"bytes" default:"48MiB" help:"Bytes of records and rows that one table holds at most before it stops polling."`
 	// Parallel bounds the batches that a process inserts at a time, and those that it fills. ClickHouse spreads one insert
 	// over few threads, so some at once use more of its cores; more would only queue for the same disk. It stays below the

@@ -24,7 +24,11 @@ func (s *session) poll(ctx context.Context, until time.Time) error {
 	if !until.IsZero() {
 		left := time.Until(until)
 		if s.busy {
-			left = min(left, lull)
+			quiet := lull
+			if s.fill > longest {
+				quiet = lullBehind
+			}
+			left = min(left, quiet)
 		}
 		limited, cancel = context.WithTimeout(ctx, left)
 	}
@@ -67,13 +71,20 @@ func (s *session) takeIn(polled stream.Polled) error {
 	}
 	s.keys.polled()
 	count := 0
+	var newest time.Time
 	for _, b := range polled.Batches {
 		count += len(b.Records)
+		if n := len(b.Records); n > 0 && b.Records[n-1].Timestamp.After(newest) {
+			newest = b.Records[n-1].Timestamp
+		}
 		if l, owned := s.lanes[b.TopicPartition]; owned {
 			l.push(b)
 		}
 	}
-	s.busy = count >= pollRecords/2
+	s.busy, s.fill = count >= pollRecords/2, longest
+	if age := time.Since(newest); count > 0 && age > behind {
+		s.busy, s.fill = true, min(max(age/4, longest), longestBehind)
+	}
 	return nil
 }
 

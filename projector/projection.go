@@ -36,10 +36,20 @@ type worker struct {
 	trouble atomic.Pointer[string]
 }
 
-// slots are shared by the tables of a process: for batches that are being filled, and for those that are being inserted.
-type slots struct{ building, inserting chan struct{} }
+// sharedBytes bounds the events that tables leave for each other: about as much as they are apart, each with its memory
+// full of records.
+const sharedBytes = 32 << 20
 
-func newSlots(n int) slots { return slots{make(chan struct{}, n), make(chan struct{}, n)} }
+// slots are shared by the tables of a process: for batches that are being filled, and for those that are being inserted.
+type slots struct {
+	building, inserting chan struct{}
+	// events are those that one table has read and another has not.
+	events *projections.Shared
+}
+
+func newSlots(n int) slots {
+	return slots{make(chan struct{}, n), make(chan struct{}, n), projections.NewShared(sharedBytes)}
+}
 
 func newWorker(p projections.Projection, cfg Config, deps Deps, view *stream.View, m *metrics, slots slots) *worker {
 	m.begin(p.Table)

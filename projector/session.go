@@ -28,8 +28,10 @@ type session struct {
 
 	// last is when a batch was last announced because it was old enough.
 	last time.Time
-	// busy says that the last poll brought about as much as one brings.
+	// busy says that more records wait: the last poll brought about as much as one brings, or old ones.
 	busy bool
+	// fill is for how long a batch may be filled while busy.
+	fill time.Duration
 	// worked says that a partition was taken over, or something committed.
 	worked bool
 	// untold counts polls that told of a lost position before its partition was assigned.
@@ -39,8 +41,14 @@ type session struct {
 const (
 	// longest bounds how long a batch is filled while records keep coming as fast as they are polled.
 	longest = time.Second
-	// lull is how long no record has to come for that to be over.
-	lull = 25 * time.Millisecond
+	// behind is the age of polled records from which the table is far behind. Larger batches, of which the server has less
+	// work, then make rows sooner than early ones do: a batch is filled for a quarter of that age, up to longestBehind.
+	behind        = 2 * time.Second
+	longestBehind = 5 * time.Second
+	// lull is how long no record has to come for being busy to be over; lullBehind the same far behind, where the brokers
+	// have to read what is asked for.
+	lull       = 25 * time.Millisecond
+	lullBehind = 150 * time.Millisecond
 	// maxUntold bounds untold.
 	maxUntold = 10
 )
@@ -112,9 +120,13 @@ func (s *session) turn(ctx context.Context) error {
 		return errors.Join(err, s.stop())
 	}
 	// Where a rebalance waits, or memory is full, nothing is polled until something has been committed.
-	hold := s.rebalanceWanted() || s.held() >= s.cfg.MemoryBytes
+	leave := s.rebalanceWanted()
+	hold := leave || s.held() >= s.cfg.MemoryBytes
 	s.build()
-	until := s.ripen(hold)
+	if hold && !leave {
+		s.relieve()
+	}
+	until := s.ripen(leave)
 	if err := s.commit(true); err != nil {
 		return err
 	}
@@ -280,6 +292,26 @@ func (s *session) build() {
 	}
 }
 
+// relieve closes the larger ones of the open batches where memory is full and nothing is on its way that would free some.
+// The smaller ones grow further: many small batches would cost the server more than few large ones.
+func (s *session) relieve() {
+	open, bytes := 0, 0
+	for _, l := range s.lanes {
+		if l.building > 0 || len(l.closed)+len(l.sent) > 0 {
+			return
+		}
+		if l.open != nil {
+			open++
+			bytes += l.open.bytes()
+		}
+	}
+	for _, l := range s.lanes {
+		if l.open != nil && l.open.bytes()*open >= bytes {
+			l.close(s.p)
+		}
+	}
+}
+
 // ripen closes open batches that are old enough, or all where nothing is to be waited for. While one batch of a partition
 // is on its way the next is filled. It returns when the next one will be old enough; zero where there is none.
 func (s *session) ripen(now bool) (until time.Time) {
@@ -290,7 +322,7 @@ func (s *session) ripen(now bool) (until time.Time) {
 			continue
 		}
 		due := s.last.Add(s.cfg.BatchAge)
-		if grown := l.open.began.Add(longest); s.busy && grown.After(due) {
+		if grown := l.open.began.Add(s.fill); s.busy && grown.After(due) {
 			due = grown
 		}
 		if now && len(l.queue) == 0 || !due.After(at) {

@@ -21,6 +21,8 @@ type Figures struct {
 	Resident uint64 `json:"resident"`
 	// Database is the processor time of ClickHouse, an event, where it takes part.
 	Database time.Duration `json:"databasePerEvent,omitzero"`
+	// RowsAnInsert is how large the blocks were, where rows were inserted.
+	RowsAnInsert float64 `json:"rowsAnInsert,omitzero"`
 }
 
 // Pair is ours beside the limit, measured one after the other.

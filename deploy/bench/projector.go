@@ -186,7 +186,7 @@ func (s stored) figures() Figures {
 	return Figures{
 		EventsPerSecond: n / s.Took.Seconds(), CPU: time.Duration(float64(s.CPU) / n), Mallocs: float64(s.Mallocs) / n,
 		AllocBytes: float64(s.AllocBytes) / n, Resident: s.Peak,
-		Database: time.Duration(float64(s.Server) / n),
+		Database: time.Duration(float64(s.Server) / n), RowsAnInsert: n / float64(max(s.Inserts, 1)),
 	}
 }
 

@@ -41,6 +41,7 @@ func (r *ProjectorReport) write(out io.Writer) error {
 	usage(line, "a row", r.Rounds)
 	line(row("  ClickHouse's processor time a row, µs", "%.1f", r.Rounds, func(f Figures) float64 { return 1000 * milliseconds(f.Database) }, 0, nil)...)
 	line(row("  both, µs", "%.1f", r.Rounds, func(f Figures) float64 { return 1000 * milliseconds(f.CPU+f.Database) }, 0, nil)...)
+	line(row("  rows an insert", "%.0f", r.Rounds, func(f Figures) float64 { return f.RowsAnInsert }, 0, nil)...)
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}

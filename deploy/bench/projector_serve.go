@@ -22,9 +22,14 @@ import (
 	"github.com/throughline/throughline/schema/table"
 )
 
+// batchesTotal is the metric that counts the projector's batches.
+const batchesTotal = "throughline_projector_batches_total"
+
 // stored is what a server has put into tables, and what it used for that.
 type stored struct {
-	Rows       int64         `json:"rows"`
+	Rows int64 `json:"rows"`
+	// Inserts are the blocks in which they came.
+	Inserts    int64         `json:"inserts"`
 	Took       time.Duration `json:"took"`
 	CPU        time.Duration `json:"cpu"`
 	Mallocs    uint64        `json:"mallocs"`
@@ -82,7 +87,14 @@ func serveProjector(ctx context.Context, s spec, log *slog.Logger, stdout io.Wri
 	control := http.NewServeMux()
 	control.HandleFunc("POST /project", func(w http.ResponseWriter, r *http.Request) {
 		answerStored(w, r, func(ctx context.Context, rows int64) (stored, error) {
-			return watched(ctx, rows, func() (int64, error) { return measured(reg, "throughline_projector_rows_total") })
+			before, err := measured(reg, batchesTotal)
+			if err != nil {
+				return stored{}, err
+			}
+			s, err := watched(ctx, rows, func() (int64, error) { return measured(reg, "throughline_projector_rows_total") })
+			after, err2 := measured(reg, batchesTotal)
+			s.Inserts = after - before
+			return s, errors.Join(err, err2)
 		})
 	})
 	front, err := listen(ctx, log, nil, control, stdout)
@@ -229,7 +241,9 @@ func (i *inserter) insert(ctx context.Context, database string) (stored, error) 
 	errs := make(chan error, len(i.blocks))
 	var wg sync.WaitGroup
 	var rows int64
+	inserts := 0
 	for name, blocks := range i.blocks {
+		inserts += len(blocks)
 		for _, b := range blocks {
 			rows += int64(b.Rows())
 		}
@@ -242,7 +256,9 @@ func (i *inserter) insert(ctx context.Context, database string) (stored, error) 
 		err = errors.Join(err, e)
 	}
 	after, err2 := usedNow()
-	return after.since(before, rows, took), errors.Join(err, err2, conn.Close())
+	s := after.since(before, rows, took)
+	s.Inserts = int64(inserts)
+	return s, errors.Join(err, err2, conn.Close())
 }
 
 func insertBlocks(ctx context.Context, conn store.Conn, name string, blocks []*table.Block) error {

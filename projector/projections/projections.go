@@ -44,6 +44,8 @@ type Record struct {
 	*stream.Record
 
 	Name topic.Name
+	// Shared is where tables that read the same events leave them for each other; nil where they do not.
+	Shared *Shared
 }
 
 // Sealed is what a record keeps sealed, and whose it is.

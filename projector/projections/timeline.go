@@ -43,8 +43,11 @@ func timelineRows(ctx context.Context, rec Record, open Opener, to *table.Block)
 	return nil
 }
 
-// openEvent reads a record of the topic events.
+// openEvent reads a record of the topic events. What it gives may be shared with other tables and is not to be changed.
 func openEvent(ctx context.Context, rec Record, open Opener) (*event.Event, *event.Personal, error) {
+	if e, p := rec.Shared.take(rec); e != nil {
+		return e, p, nil
+	}
 	e, err := event.ParseEvent(rec.Value)
 	if err != nil {
 		return nil, nil, poison(err)
@@ -56,7 +59,8 @@ func openEvent(ctx context.Context, rec Record, open Opener) (*event.Event, *eve
 		return nil, nil, err
 	}
 	if p == nil {
-		p = &event.Personal{}
+		return e, &event.Personal{}, nil
 	}
+	rec.Shared.keep(rec, e, p)
 	return e, p, nil
 }

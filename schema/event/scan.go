@@ -114,6 +114,10 @@ func (s *scanner) text() string {
 
 // escaped reads the rest of a string whose first backslash stands at i.
 func (s *scanner) escaped(i int) string {
+	if s.buf == nil {
+		// As long as all that is left: a payload, the longest of the texts with escapes, is most of it.
+		s.buf = make([]byte, 0, len(s.s)-s.at)
+	}
 	s.buf = append(s.buf[:0], s.s[s.at:i]...)
 	for i < len(s.s) && !s.odd {
 		switch c := s.s[i]; {

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"fmt"
 )
@@ -8,6 +9,9 @@ import (
 // maxPlain bounds what a sealed text may become when it is opened: the largest is an event's personal part, at most
 // its 32 KiB with every byte escaped.
 const maxPlain = 1 << 20
+
+// maxFrame bounds the slices that are kept for the next sealed text.
+const maxFrame = 64 << 10
 
 // zipFrom is the length from which compressing pays: shorter texts grow.
 const zipFrom = 256
@@ -38,16 +42,24 @@ func (k *DataKey) Seal(plain, additional []byte) []byte {
 
 // Open reverses Seal. It answers ErrKey for another key, another record's bytes, or bytes that were changed.
 func (k *DataKey) Open(sealed, additional []byte) ([]byte, error) {
-	framed, err := k.aead.Open(nil, nil, sealed, additional)
+	frame, ok := k.master.frames.Get().(*[]byte)
+	if !ok {
+		frame = new([]byte)
+	}
+	framed, err := k.aead.Open((*frame)[:0], nil, sealed, additional)
 	if err != nil {
 		return nil, ErrKey
+	}
+	if cap(framed) <= maxFrame {
+		*frame = framed
+		defer k.master.frames.Put(frame)
 	}
 	if len(framed) == 0 {
 		return nil, fmt.Errorf("open sealed bytes: %w", ErrKey)
 	}
 	switch framed[0] {
 	case asIs:
-		return framed[1:], nil
+		return bytes.Clone(framed[1:]), nil
 	case zipped:
 		plain, err := k.master.unzip.DecodeAll(framed[1:], nil)
 		if err != nil {

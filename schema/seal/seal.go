@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,6 +56,8 @@ type Master struct {
 	token  []byte
 	zip    *zstd.Encoder
 	unzip  *zstd.Decoder
+	// frames are slices for what is decrypted and not decompressed yet.
+	frames sync.Pool
 }
 
 // ErrKey is what opening answers where the key does not fit or the sealed bytes were changed.

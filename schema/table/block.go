@@ -177,7 +177,13 @@ func (b *Block) column(name string, bytes int) *column {
 }
 
 func (b *Block) text(name, v string) {
-	c := b.column(name, len(v)+16)
+	c := b.column(name, 16)
+	// Rows of one record have most texts in common, and share their memory.
+	if n := len(c.texts); n > 0 && c.texts[n-1] == v {
+		v = c.texts[n-1]
+	} else {
+		b.bytes += len(v)
+	}
 	c.texts = append(c.texts, v)
 }
 

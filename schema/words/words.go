@@ -91,7 +91,8 @@ func fold(text string) string {
 
 // split cuts a folded text into its words.
 func split(text string) []string {
-	var all []string
+	const usual = 6 // bytes of a word, with what stands behind it
+	all := make([]string, 0, len(text)/usual+1)
 	start := -1    // of the word that is open
 	alone := false // the open word takes no further letter
 	for i, r := range text {
@@ -154,7 +155,7 @@ func ignored(r rune) bool {
 }
 
 // few is how many words are compared with each other rather than put into a map.
-const few = 16
+const few = 32
 
 // unique keeps the first of equal words.
 func unique(all []string) []string {
