@@ -12,6 +12,7 @@ const (
 	// maxAttemptTimeout is less than what a rebalance waits for attempts that are under way.
 	maxAttemptTimeout = 15 * time.Second
 	maxConcurrency    = 1 << 14
+	maxReplayRate     = 10_000
 )
 
 // Config says how webhooks are delivered. The tags are kong's.
@@ -35,12 +36,15 @@ type Config struct {
 	EndpointConcurrency int `name:"webhook-endpoint-concurrency" env:"THROUGHLINE_WEBHOOK_ENDPOINT_CONCURRENCY" default:"8" help:"Attempts to one endpoint that are under way at once."`
 	// MaxBatch bounds the events that are planned in one transaction.
 	MaxBatch int `name:"webhook-max-batch" env:"THROUGHLINE_WEBHOOK_MAX_BATCH" default:"1000" help:"Most events that are planned in one transaction."`
+	// ReplayRate bounds the deliveries a second of one replay, so that live events get through beside it.
+	ReplayRate int `name:"webhook-replay-rate" env:"THROUGHLINE_WEBHOOK_REPLAY_RATE" default:"100" help:"Deliveries a second that a replay makes at most."`
 }
 
 // DefaultConfig is what kong fills in where nothing is configured, but for the instance.
 func DefaultConfig() Config {
 	return Config{
 		Ports: []int{443}, AttemptTimeout: maxAttemptTimeout, Concurrency: 512, EndpointConcurrency: 8, MaxBatch: 1000,
+		ReplayRate: 100,
 	}
 }
 
@@ -66,6 +70,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxBatch < 1 || c.MaxBatch > 5000 {
 		errs = append(errs, fmt.Errorf("webhook max batch is %d, want 1 to 5000", c.MaxBatch))
+	}
+	if c.ReplayRate < 1 || c.ReplayRate > maxReplayRate {
+		errs = append(errs, fmt.Errorf("webhook replay rate is %d, want 1 to %d", c.ReplayRate, maxReplayRate))
 	}
 	return errors.Join(errs...)
 }

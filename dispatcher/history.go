@@ -340,11 +340,12 @@ type planned struct {
 	attempts int
 }
 
-// delivery finds a delivery of a workspace, or nil.
-func (h *history) delivery(ctx context.Context, workspace, id string) (*planned, error) {
+// delivery finds a delivery of a workspace, or nil. Of the rows that it has, those from the topic of deliveries say where it
+// can be read again.
+func (h *history) delivery(ctx context.Context, workspace, id, plannedIn string) (*planned, error) {
 	var found *planned
-	err := h.read(ctx, `SELECT anyIf(_topic, attempt = 0 AND outcome = '') AS of, anyIf(_partition, attempt = 0 AND outcome = ''),
-		anyIf(_offset, attempt = 0 AND outcome = ''), max(attempt)
+	err := h.read(ctx, `SELECT anyIf(_topic, _topic = {planned:String}) AS of, anyIf(_partition, _topic = {planned:String}),
+		anyIf(_offset, _topic = {planned:String}), max(attempt)
 		FROM `+table.WebhookAttempts+` WHERE workspace = {ws:String} AND delivery_id = {id:String} HAVING of != ''`,
 		func(scan func(...any) error) error {
 			found = &planned{}
@@ -352,7 +353,7 @@ func (h *history) delivery(ctx context.Context, workspace, id string) (*planned,
 			err := scan(&found.at.Topic, &found.at.Partition, &found.at.Offset, &attempts)
 			found.attempts = int(attempts)
 			return err
-		}, clickhouse.Named("ws", workspace), clickhouse.Named("id", id))
+		}, clickhouse.Named("ws", workspace), clickhouse.Named("id", id), clickhouse.Named("planned", plannedIn))
 	return found, err
 }
 

@@ -17,6 +17,7 @@ import (
 const (
 	endpointVar = "endpointId"
 	deliveryVar = "deliveryId"
+	replayVar   = "replayId"
 )
 
 // maxBody bounds the body of a request: the settings with the longest lists, twice over.
@@ -42,6 +43,10 @@ func (s *Service) routes() *web.Router {
 		{http.MethodPost, "/v1/webhook-endpoints/{endpointId}/test", s.testEndpoint},
 		{http.MethodGet, "/v1/webhook-endpoints/{endpointId}/deliveries", s.listDeliveries},
 		{http.MethodGet, "/v1/webhook-endpoints/{endpointId}/attempts", s.listAttempts},
+		{http.MethodPost, "/v1/webhook-endpoints/{endpointId}/replay", s.postReplay},
+		{http.MethodGet, "/v1/webhook-endpoints/{endpointId}/replays", s.listReplays},
+		{http.MethodGet, "/v1/webhook-replays/{replayId}", s.getReplay},
+		{http.MethodDelete, "/v1/webhook-replays/{replayId}", s.cancelReplay},
 		{http.MethodPost, "/v1/webhook-deliveries/{deliveryId}/retry", s.retryDelivery},
 	} {
 		router.Handle(r.method, r.template, s.deps.Require(workspace.WebhooksWrite, r.handler))

@@ -20,6 +20,7 @@ import (
 	"github.com/throughline/throughline/schema/schematest"
 	"github.com/throughline/throughline/schema/schematest/golden"
 	"github.com/throughline/throughline/schema/seal"
+	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/topic"
 	"github.com/throughline/throughline/schema/webhook"
@@ -29,8 +30,11 @@ import (
 const childEnv = "DISPATCHER_TEST_CHILD"
 
 type childConfig struct {
-	Kafka stream.Config
-	Dir   string
+	Kafka  stream.Config
+	Tables store.Config
+	Dir    string
+	// Rate is that of replays.
+	Rate int
 }
 
 func runChild() int {
@@ -53,7 +57,9 @@ func runChild() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	s, err := service(c.Kafka, testConfig(c.Dir), master, producer, log)
+	cfg := testConfig(c.Dir)
+	cfg.ReplayRate = c.Rate
+	s, err := service(c.Kafka, c.Tables, cfg, master, producer, log)
 	if err == nil {
 		err = s.Run(ctx)
 	}
@@ -66,7 +72,7 @@ func runChild() int {
 
 func (w *world) child() *exec.Cmd {
 	w.t.Helper()
-	raw, err := json.Marshal(childConfig{w.kafka, w.cfg.Dir})
+	raw, err := json.Marshal(childConfig{w.kafka, w.tables, w.cfg.Dir, w.cfg.ReplayRate})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -158,6 +164,19 @@ func (a *attempts) by(outcome webhook.Outcome) map[string]int {
 		}
 	}
 	return n
+}
+
+// last is the last attempt of a delivery.
+func (a *attempts) last(id string) *webhook.Attempt {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var found webhook.Attempt
+	for _, at := range a.all {
+		if at.Delivery == id && at.Outcome != "" {
+			found = *at
+		}
+	}
+	return &found
 }
 
 // TestWhatIsRecordedIsNeverPostedAgainThoughTheSenderIsKilled kills the process with SIGKILL while it sends, and starts it

@@ -88,7 +88,7 @@ func (s *Service) retryDelivery(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	workspace := access.From(r.Context()).Workspace
-	found, err := h.delivery(r.Context(), workspace, id)
+	found, err := h.delivery(r.Context(), workspace, id, s.deps.Kafka.Topic(topic.WebhookDeliveries))
 	if err != nil {
 		return err
 	}
@@ -102,6 +102,6 @@ func (s *Service) retryDelivery(w http.ResponseWriter, r *http.Request) error {
 	if d.ID != id || d.Workspace != workspace {
 		return problem.New(problem.NotFound, "There is no such delivery.")
 	}
-	d.Attempts, d.Deferrals, d.Again, d.Once = found.attempts, 0, true, true
+	d.Attempts, d.Before, d.Deferrals, d.Again, d.Once = found.attempts, 0, 0, true, true
 	return s.send(w, r, d)
 }

@@ -17,6 +17,9 @@ type metrics struct {
 	overdue  prometheus.Gauge
 	waiting  prometheus.Gauge
 	dead     *prometheus.CounterVec
+	// replaying and replayed are about replays.
+	replaying prometheus.Gauge
+	replayed  prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -66,7 +69,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		dead: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "throughline_dispatcher_dead_letters_total",
-			Help: "Records that could not be processed, by stage: plan, send, retry.",
+			Help: "Records that could not be processed, by stage: plan, send, retry, replay.",
 		}, []string{"stage"}),
+		replaying: f.NewGauge(prometheus.GaugeOpts{
+			Name: "throughline_dispatcher_replays",
+			Help: "Replays that this process is doing, also those that wait for their next step.",
+		}),
+		replayed: f.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_dispatcher_replayed_total",
+			Help: "Deliveries that replays have sent again. A step that is made again after an abort counts again.",
+		}),
 	}
 }

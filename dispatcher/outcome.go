@@ -67,7 +67,7 @@ func (c content) keep(deliveryID string, res result) {
 func (s *sender) conclude(to *target, d *webhook.Delivery, res result, h health) ([]*stream.Record, error) {
 	now, a := s.now(), res.attempt
 	describe(a, d)
-	a.Number = d.Attempts + 1
+	a.Number = d.Before + d.Attempts + 1
 	var more []*stream.Record
 	add := func(rs []*stream.Record, err error) error {
 		more = append(more, rs...)
@@ -115,13 +115,13 @@ func (s *sender) givenUp(to *target, a *webhook.Attempt, h health, now time.Time
 
 // again plans the next attempt, if there is one.
 func (s *sender) again(d *webhook.Delivery, a *webhook.Attempt, wait time.Duration, now time.Time) ([]*stream.Record, error) {
-	delay, ok := nextDelay(d.ID, a.Number, wait)
+	delay, ok := nextDelay(d.ID, d.Attempts+1, wait)
 	if !ok {
 		a.Status = webhook.Exhausted
 		return nil, nil
 	}
 	next := *d
-	next.Attempts, next.Deferrals = a.Number, 0
+	next.Attempts, next.Deferrals = d.Attempts+1, 0
 	r, err := s.records.later(&next, now, delay)
 	if err != nil {
 		return nil, err

@@ -15,7 +15,12 @@ const (
 	rolePlanConversations = "webhook-plan-conversations"
 	roleSend              = "webhook-send"
 	roleRetry             = "webhook-retry"
+	roleReplay            = "webhook-replay"
 )
+
+func replayKey(workspace, id string) []byte { return topic.Key(workspace, webhook.ReplayType, id) }
+
+func cancelKey(workspace, id string) []byte { return topic.Key(workspace, webhook.CancelType, id) }
 
 // Group is a consumer group and what it reads. Its first offsets are committed before it runs.
 type Group struct {
@@ -30,6 +35,7 @@ func Groups() []Group {
 		{Name: rolePlanConversations, Topics: []topic.Name{topic.Conversations}},
 		{Name: roleSend, Topics: []topic.Name{topic.WebhookDeliveries}},
 		{Name: roleRetry, Topics: tierTopics()},
+		{Name: roleReplay, Topics: []topic.Name{topic.WebhookReplays}},
 	}
 }
 
@@ -80,6 +86,18 @@ func (r records) attempt(a *webhook.Attempt) (*stream.Record, error) {
 	key := endpointKey(a.Workspace, a.Endpoint)
 	return r.record(topic.WebhookAttempts, r.home(key), key, value, topic.Envelope{
 		ID: fmt.Sprintf("%s/%d", a.Delivery, a.Number), Type: topic.TypeWebhookAttempt, Workspace: a.Workspace, Time: a.At.Time,
+	}), nil
+}
+
+// replay is a job as it stands, in the partition in which it began.
+func (r records) replay(j *webhook.Replay) (*stream.Record, error) {
+	value, err := j.Encode()
+	if err != nil {
+		return nil, err
+	}
+	key := replayKey(j.Workspace, j.ID)
+	return r.record(topic.WebhookReplays, r.home(key), key, value, topic.Envelope{
+		ID: j.ID, Type: topic.TypeWebhookReplay, Workspace: j.Workspace, Time: j.UpdatedAt.Time,
 	}), nil
 }
 

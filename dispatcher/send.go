@@ -94,7 +94,7 @@ func (s *sender) route(ctx context.Context, j job, certain bool) {
 // skipped says why a delivery is not to be sent, or nothing.
 func skipped(to *target, d *webhook.Delivery) webhook.Outcome {
 	switch {
-	case to == nil, d.PlannedAt.Before(to.CreatedAt.Time) && !d.Once:
+	case to == nil, d.Since().Before(to.CreatedAt.Time) && !d.Once:
 		return webhook.OutcomeDeleted
 	case !to.active() && !d.Once:
 		return webhook.OutcomeDisabled
@@ -257,7 +257,7 @@ func (s *sender) attempt(ctx context.Context, l *lane, j job) {
 	h := l.ended(s.now(), a.Outcome == webhook.OutcomeSuccess, took, res.wait)
 	s.metrics.attempts.WithLabelValues(string(a.Outcome)).Inc()
 	s.metrics.seconds.Observe(took.Seconds())
-	if d.Attempts == 0 && !d.Once {
+	if d.Attempts == 0 && !d.Once && d.ReplayedAt.IsZero() {
 		s.metrics.latency.Observe(s.now().Sub(d.PlannedAt.Time).Seconds())
 	}
 	c.keep(d.ID, res)

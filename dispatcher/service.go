@@ -63,9 +63,12 @@ type Service struct {
 	planners  []*planner
 	sender    *sender
 	retries   *retries
+	replays   *replays
 	planning  []*stream.Processor
 	sending   *stream.Tracked
 	retrying  *stream.Tracked
+	replaying *stream.Tracked
+	jobs      atomic.Pointer[jobs]
 	directory atomic.Pointer[directory]
 	history   atomic.Pointer[history]
 }
@@ -96,6 +99,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	poster := newPoster(s.guard, cfg, deps.Roots, deps.Now)
 	s.sender = newSender(cfg, deps, poster, s.metrics)
 	s.retries = &retries{metrics: s.metrics, log: deps.Log, now: deps.Now}
+	s.replays = &replays{cfg: cfg, deps: deps, past: s.past, metrics: s.metrics, log: deps.Log, now: deps.Now}
 	for _, p := range []struct {
 		planner
 		input topic.Name
@@ -113,6 +117,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err == nil {
 		s.retrying, err = s.retries.tracked(deps, cfg)
 	}
+	if err == nil {
+		s.replaying, err = s.replays.tracked(deps, cfg)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("configure dispatcher: %w", err)
 	}
@@ -128,6 +135,7 @@ func (s *Service) plan(p *planner, input topic.Name) error {
 		Outputs: []topic.Name{topic.WebhookDeliveries, topic.DeadLetters}, MaxBatchRecords: s.cfg.MaxBatch,
 	}, p, stream.Deps{Log: s.log, Reg: s.deps.Reg, Traces: s.deps.Traces})
 	s.planners, s.planning = append(s.planners, p), append(s.planning, processor)
+	s.replays.sources = append(s.replays.sources, source{input, p})
 	return err
 }
 
@@ -143,7 +151,7 @@ func (s *Service) Ready(context.Context) error {
 	if s.history.Load() == nil {
 		return errors.New("dispatcher: the tables of deliveries are not open")
 	}
-	errs := []error{d.view.Ready(), s.sending.Ready(), s.retrying.Ready()}
+	errs := []error{d.view.Ready(), s.sending.Ready(), s.retrying.Ready(), s.replaying.Ready()}
 	for _, p := range s.planning {
 		errs = append(errs, p.Ready())
 	}
@@ -161,6 +169,16 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("run dispatcher: %w", err)
 	}
 	defer func() { err = errors.Join(err, d.view.Close()) }()
+	j, err := openJobs(ctx, s.cfg, s.deps)
+	if err != nil {
+		return fmt.Errorf("run dispatcher: %w", err)
+	}
+	defer func() { err = errors.Join(err, j.view.Close()) }()
+	watch, err := stream.NewOffsetWatch(s.deps.Kafka, stream.Deps{Log: s.log})
+	if err != nil {
+		return fmt.Errorf("run dispatcher: %w", err)
+	}
+	defer watch.Close()
 	partitions, err := stream.Partitions(ctx, s.deps.Kafka, stream.Deps{Log: s.log}, topic.WebhookDeliveries)
 	if err != nil {
 		return fmt.Errorf("run dispatcher: %w", err)
@@ -171,11 +189,13 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	s.sender.directory, s.sender.records = d, r
 	s.retries.records = r
+	s.replays.directory, s.replays.records, s.replays.jobs, s.replays.watch = d, r, j, watch
 	defer s.sender.poster.close()
 	s.directory.Store(d)
+	s.jobs.Store(j)
 	group, ctx := errgroup.WithContext(ctx)
 	parts := []func(context.Context) error{
-		d.view.Run, s.sending.Run, s.retrying.Run, s.sender.settleDoubts, s.sender.sweep, s.openHistory,
+		d.view.Run, s.sending.Run, s.retrying.Run, s.replaying.Run, j.view.Run, s.sender.settleDoubts, s.sender.sweep, s.openHistory,
 	}
 	for _, p := range s.planning {
 		parts = append(parts, p.Run)

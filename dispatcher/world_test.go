@@ -45,11 +45,16 @@ type world struct {
 	master   *seal.Master
 	producer *stream.Producer
 	cfg      Config
+	// tables is where deliveries are looked up. Nobody listens there unless a test fills them: deliveries are made without.
+	tables store.Config
+	// received is when events were received that are appended; zero means now.
+	received time.Time
+	created  map[string]event.Time
 }
 
 func newWorld(t *testing.T, brokers []string, embedded bool, partitions int) *world {
 	t.Helper()
-	w := &world{t: t, cfg: testConfig(t.TempDir()), kafka: stream.Config{
+	w := &world{t: t, cfg: testConfig(t.TempDir()), tables: store.Config{Addr: "127.0.0.1:1", Database: "none"}, created: map[string]event.Time{}, kafka: stream.Config{
 		Brokers: brokers, ClientID: "test", Prefix: strings.TrimSuffix(schematest.Prefix(t), "."), Embedded: embedded,
 	}}
 	var err error
@@ -81,11 +86,10 @@ func testConfig(dir string) Config {
 }
 
 // service builds a dispatcher. Requests name their workspace in a header instead of a key.
-func service(kafka stream.Config, cfg Config, master *seal.Master, producer *stream.Producer, log *slog.Logger) (*Service, error) {
+func service(kafka stream.Config, tables store.Config, cfg Config, master *seal.Master, producer *stream.Producer, log *slog.Logger) (*Service, error) {
 	return New(cfg, Deps{
 		Kafka: kafka, Producer: producer, Master: master, Log: log, Reg: prometheus.NewRegistry(),
-		// Nobody listens there: deliveries are made without the tables.
-		ClickHouse: store.Config{Addr: "127.0.0.1:1", Database: "none"},
+		ClickHouse: tables,
 		Require: func(scope workspace.Scope, next web.Handler) web.Handler {
 			return func(w http.ResponseWriter, r *http.Request) error {
 				return next(w, r.WithContext(access.WithPrincipal(r.Context(), access.Principal{
@@ -103,7 +107,7 @@ func (w *world) start() *Service {
 	if os.Getenv("DISPATCHER_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	s, err := service(w.kafka, w.cfg, w.master, w.producer, log)
+	s, err := service(w.kafka, w.tables, w.cfg, w.master, w.producer, log)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -142,6 +146,7 @@ func (w *world) endpoint(id, url string, change ...func(*webhook.Endpoint)) {
 	for _, f := range change {
 		f(e)
 	}
+	w.created[id] = e.CreatedAt
 	p := &webhook.Private{URL: url, AuthHeaderName: webhook.DefaultAuthHeader, Secrets: []webhook.Secret{{Value: newSecret()}}}
 	plain, err := p.Encode()
 	if err == nil {
@@ -161,11 +166,15 @@ func (w *world) endpoint(id, url string, change ...func(*webhook.Endpoint)) {
 func (w *world) events(from, n int) {
 	w.t.Helper()
 	records := make([]*stream.Record, n)
+	at := w.received
+	if at.IsZero() {
+		at = time.Now()
+	}
 	for i := range records {
 		id := fmt.Sprintf("c%d", from+i)
 		e := event.Event{
 			ID: fmt.Sprintf("e%d", from+i), Workspace: "ws", Type: object.Customer, ObjectID: id, Name: "Viewed",
-			OccurredAt: event.TimeOf(time.Now()), ReceivedAt: event.TimeOf(time.Now()),
+			OccurredAt: event.TimeOf(at), ReceivedAt: event.TimeOf(at),
 			Links: []event.Link{{Type: object.Customer, ID: id, Kind: event.LinkPrimary}},
 		}
 		value, err := e.Encode()
@@ -176,6 +185,8 @@ func (w *world) events(from, n int) {
 	}
 	w.put(records...)
 }
+
+func (w *world) quiet() stream.Deps { return stream.Deps{Log: slog.New(slog.DiscardHandler)} }
 
 func (w *world) put(records ...*stream.Record) {
 	w.t.Helper()

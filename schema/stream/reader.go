@@ -16,23 +16,23 @@ import (
 //
 // The position moves by records only. That is enough to reach a high watermark, because the last entry of a log is
 // in the active segment, which compaction does not touch; and control records are kept, so a marker moves it too.
-func readRange(ctx context.Context, cfg Config, deps Deps, tp TopicPartition, from, to int64, each func(*Record) error) error {
+func readRange(ctx context.Context, cfg Config, deps Deps, tp TopicPartition, from, to int64, each func(*Record) error, more ...kgo.Opt) error {
 	if from >= to {
 		return nil
 	}
-	client, err := Open(cfg.with("reader"), deps.Log, nil,
+	client, err := Open(cfg.with("reader"), deps.Log, nil, append([]kgo.Opt{
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{tp.Topic: {tp.Partition: kgo.NewOffset().At(from)}}),
 		// What retention took away meanwhile is an error and must not be stepped over.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		// The range is known to be there; the only wait is for a transaction to end, which ends the broker's wait too.
-		kgo.FetchMaxWait(100*time.Millisecond),
-		kgo.FetchMaxBytes(8<<20),
-		kgo.FetchMaxPartitionBytes(8<<20),
+		kgo.FetchMaxWait(100 * time.Millisecond),
+		kgo.FetchMaxBytes(8 << 20),
+		kgo.FetchMaxPartitionBytes(8 << 20),
 		// One fetch ahead of the caller bounds the memory to about two answers.
 		kgo.MaxConcurrentFetches(1),
-	)
+	}, more...)...)
 	if err != nil {
 		return err
 	}

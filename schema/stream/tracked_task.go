@@ -60,6 +60,13 @@ func (t *Task) Begin(ctx context.Context) bool {
 	}
 }
 
+// Over says that the task is finished, or somebody else's by now: to work towards it is in vain.
+func (t *Task) Over() bool {
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	return t.state == taskOver
+}
+
 // Settle gives the outcome of a task: the records to append, each with the task's record as its origin, its topic and its
 // partition. A task that was not begun may be settled as well. Only the first call counts.
 func (t *Task) Settle(outputs []*Record) {

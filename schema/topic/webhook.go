@@ -14,6 +14,8 @@ const (
 	WebhookRetries3h  Name = "webhook-retries-3h.v1"
 	// WebhookAttempts holds what attempts did.
 	WebhookAttempts Name = "webhook-attempts.v1"
+	// WebhookReplays holds jobs that send events again, and how far they have come.
+	WebhookReplays Name = "webhook-replays.v1"
 )
 
 // Types of the records of webhooks, as in ce_type.
@@ -22,6 +24,8 @@ const (
 	TypeWebhookState    = "throughline.webhook-state"
 	TypeWebhookDelivery = "throughline.webhook-delivery"
 	TypeWebhookAttempt  = "throughline.webhook-attempt"
+	TypeWebhookReplay   = "throughline.webhook-replay"
+	TypeWebhookCancel   = "throughline.webhook-replay-cancel"
 )
 
 // webhooks lists the topics of webhooks. The order of writes to an endpoint and to its state counts, so they are in one
@@ -47,6 +51,10 @@ func webhooks() []Spec {
 		{
 			Name: WebhookAttempts, Retention: 30 * day,
 			Purpose: "What one attempt to deliver did.",
+		},
+		{
+			Name: WebhookReplays, Compacted: true, DeleteRetention: TombstoneRetention,
+			Purpose: "A job that sends events to an endpoint again: its range, how far it has come, and that it is to be cancelled.",
 		},
 	}
 }

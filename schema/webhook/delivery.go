@@ -36,6 +36,11 @@ type Delivery struct {
 	Waits int64 `json:"waits,omitempty"`
 	// Again says that the delivery was in the topic before: this record announces no new one.
 	Again bool `json:"again,omitempty"`
+	// Before counts attempts that were made before the delivery was sent again by a replay: its schedule begins anew, and
+	// the numbers of its attempts go on.
+	Before int `json:"before,omitempty"`
+	// ReplayedAt is when a replay was asked for that sends the delivery again; zero where it is no replay's.
+	ReplayedAt event.Time `json:"replayedAt,omitzero"`
 	// Once says that nothing is tried again: somebody asked for one attempt.
 	Once bool `json:"once,omitempty"`
 	// Body is what is posted, where it holds nothing personal; otherwise Sealed is, closed with the subject's data key of
@@ -43,6 +48,14 @@ type Delivery struct {
 	Body   string `json:"body,omitempty"`
 	KeyID  string `json:"keyId,omitempty"`
 	Sealed []byte `json:"sealed,omitempty"`
+}
+
+// Since is when it was decided that the endpoint gets the delivery: an endpoint that was made later is another one.
+func (d *Delivery) Since() event.Time {
+	if d.ReplayedAt.IsZero() {
+		return d.PlannedAt
+	}
+	return d.ReplayedAt
 }
 
 // Encode writes the record's value.

@@ -55,6 +55,15 @@ func attempt() *webhook.Attempt {
 	}
 }
 
+func replay() *webhook.Replay {
+	return &webhook.Replay{
+		Version: 1, ID: "018f", Workspace: "acme", Endpoint: "crm", EndpointCreatedAt: at(), From: at(), To: after(time.Hour),
+		Only: webhook.OnlyMissing, CreatedAt: after(2 * time.Hour), Status: webhook.ReplayRunning, UpdatedAt: after(3 * time.Hour),
+		DueAt: after(4 * time.Hour), Left: []webhook.ReplayRange{{Topic: "throughline.events.v1", Partition: 1, Next: 2, End: 3}},
+		Started: true, Total: 9, Read: 8, Matched: 7, Sent: 6,
+	}
+}
+
 // record is what all records of this package can.
 type record interface{ Encode() ([]byte, error) }
 
@@ -68,8 +77,13 @@ func TestGoldenRecordsAreStillRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			parts := []string{"acme", webhook.EndpointType, "crm"}
-			if kind == topic.TypeWebhookState {
+			switch kind {
+			case topic.TypeWebhookState:
 				parts[1] = webhook.StateType
+			case topic.TypeWebhookReplay:
+				parts[1], parts[2] = webhook.ReplayType, id
+			case topic.TypeWebhookCancel:
+				parts[1], parts[2] = webhook.CancelType, id
 			}
 			return golden.Of(of, topic.Key(parts...), &topic.Envelope{ID: id, Type: kind, Workspace: "acme", Time: at().Time}, value)
 		}).Bytes()
@@ -105,6 +119,18 @@ func TestGoldenRecordsAreStillRead(t *testing.T) {
 		got, err := webhook.ParseAttempt(read(t, "attempt", topic.WebhookAttempts, topic.TypeWebhookAttempt, a.Delivery, a))
 		same(t, a, got, err)
 	})
+	t.Run("replay", func(t *testing.T) {
+		t.Parallel()
+		r := replay()
+		got, err := webhook.ParseReplay(read(t, "replay", topic.WebhookReplays, topic.TypeWebhookReplay, r.ID, r))
+		same(t, r, got, err)
+	})
+	t.Run("cancel", func(t *testing.T) {
+		t.Parallel()
+		c := &webhook.Cancel{Version: 1, ID: "018f", Workspace: "acme", At: at()}
+		got, err := webhook.ParseCancel(read(t, "cancel", topic.WebhookReplays, topic.TypeWebhookCancel, c.ID, c))
+		same(t, c, got, err)
+	})
 }
 
 func TestRecordsOfTheFutureAndHalfRecordsAreRefused(t *testing.T) {
@@ -114,6 +140,8 @@ func TestRecordsOfTheFutureAndHalfRecordsAreRefused(t *testing.T) {
 		"state":    func(b []byte) error { _, err := webhook.ParseState(b); return err },
 		"delivery": func(b []byte) error { _, err := webhook.ParseDelivery(b); return err },
 		"attempt":  func(b []byte) error { _, err := webhook.ParseAttempt(b); return err },
+		"replay":   func(b []byte) error { _, err := webhook.ParseReplay(b); return err },
+		"cancel":   func(b []byte) error { _, err := webhook.ParseCancel(b); return err },
 	} {
 		for _, value := range []string{`{"v":2}`, `{"v":1}`, `{}`, `[]`, ``} {
 			if err := parse([]byte(value)); err == nil {
