@@ -246,7 +246,7 @@ func (p *planner) planFor(ctx context.Context, rec *stream.Record, to *target) (
 	}
 	o, err := n.occurrence(ctx, p.directory, event.TimeOf(rec.Timestamp))
 	if errors.Is(err, errPoison) || err == nil && len(o.body) > maxBodyBytes {
-		return nil, nil //nolint:nilnil,nilerr // as the comment above says
+		return nil, nil //nolint:nilnil // as the comment above says
 	}
 	if err != nil {
 		return nil, err

@@ -176,7 +176,7 @@ func TestAReplayIsOneOfItsEndpointAndCanBeCancelled(t *testing.T) {
 // came before the endpoint was made.
 func TestAReplayGoesOnAfterAKillAndPlansEverythingOnce(t *testing.T) {
 	t.Parallel()
-	const n, kills = 400, 3
+	const n, kills = 200, 2
 	w := newWorld(t, schematest.ApacheKafka(t), false, 2)
 	w.fill()
 	w.cfg.ReplayRate = 40
