@@ -164,6 +164,9 @@ func (r *replays) read(ctx context.Context, job *webhook.Replay, to *target, mos
 			return nil
 		}
 		d, err := r.sources[s].planner.planFor(ctx, rec, to)
+		if errors.Is(err, errPoison) {
+			return nil
+		}
 		if d != nil {
 			found = append(found, d)
 			size += len(d.Body) + len(d.Sealed)
@@ -234,22 +237,25 @@ type source struct {
 	planner *planner
 }
 
-// planFor gives what one endpoint is told of a record, or nil. It may be told of what came before it was made. What the
-// planner has kept as a dead letter is left out.
+// planFor gives what one endpoint is told of a record, or nil. It may be told of what came before it was made. An error
+// wraps errPoison where the planner has kept the record as a dead letter.
 func (p *planner) planFor(ctx context.Context, rec *stream.Record, to *target) (*webhook.Delivery, error) {
 	early, settings := *to, *to.Endpoint
 	settings.CreatedAt = event.Time{}
 	early.Endpoint = &settings
 	n, err := p.read(rec)
-	if err != nil || n.about() != to.Workspace || !n.wanted(&early) {
-		return nil, nil //nolint:nilnil,nilerr // as the comment above says
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errPoison, err)
+	}
+	if n.about() != to.Workspace || !n.wanted(&early) {
+		return nil, nil
 	}
 	o, err := n.occurrence(ctx, p.directory, event.TimeOf(rec.Timestamp))
-	if errors.Is(err, errPoison) || err == nil && len(o.body) > maxBodyBytes {
-		return nil, nil //nolint:nilnil // as the comment above says
-	}
 	if err != nil {
 		return nil, err
+	}
+	if len(o.body) > maxBodyBytes {
+		return nil, errPoison
 	}
 	out, err := p.deliver(o, []*target{&early})
 	if err != nil || len(out) == 0 {
