@@ -54,8 +54,8 @@ func newFixture(tb testing.TB, change ...func(*Config)) *fixture {
 	}
 	f.service, f.handler = service, contract.Handler(tb, service.Handler())
 	service.open.Store(&backend{
-		conn: open(tb, f.db, store.ReadOnly), limits: cfg.Limits, metrics: service.metrics, kafka: cfg.Kafka,
-		positionTimeout: cfg.PositionTimeout,
+		conn: open(tb, f.db, store.ReadOnly), limits: cfg.Limits,
+		waiter: waiter{metrics: service.metrics, kafka: cfg.Kafka, positionTimeout: cfg.PositionTimeout},
 	})
 	return f
 }

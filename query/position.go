@@ -55,9 +55,26 @@ func eventNamesRoute() route {
 	return route{table: table.EventLog, outputs: []topic.Name{topic.Events}}
 }
 
+// waiter waits for the writes of positions.
+type waiter struct {
+	watch           *stream.OffsetWatch
+	kafka           stream.Config
+	positionTimeout time.Duration
+	metrics         *metrics
+}
+
 // await returns once the read would show the writes that the positions cover. It waits for as long as the configuration
 // says in all, and then answers that it could not.
-func (b *backend) await(ctx context.Context, workspace string, texts []string, r route) error {
+func (w *waiter) await(ctx context.Context, workspace string, texts []string, r route) error {
+	return w.awaitBy(ctx, workspace, texts, r.table, func(ctx context.Context, covered position.Position) error {
+		return w.reach(ctx, covered, r)
+	})
+}
+
+// awaitBy is await for a read that is shown what it waits for in a way of its own. what names it in metrics.
+func (w *waiter) awaitBy(
+	ctx context.Context, workspace string, texts []string, what string, reach func(context.Context, position.Position) error,
+) error {
 	covered, err := parsePositions(texts, workspace)
 	if err != nil {
 		return err
@@ -66,10 +83,10 @@ func (b *backend) await(ctx context.Context, workspace string, texts []string, r
 		return nil
 	}
 	start := time.Now()
-	limited, cancel := context.WithTimeout(ctx, b.positionTimeout)
+	limited, cancel := context.WithTimeout(ctx, w.positionTimeout)
 	defer cancel()
-	err = b.reach(limited, covered, r)
-	b.metrics.waited(r.table, time.Since(start), err)
+	err = reach(limited, covered)
+	w.metrics.waited(what, time.Since(start), err)
 	switch {
 	case err == nil:
 		return nil
@@ -99,7 +116,7 @@ func parsePositions(texts []string, workspace string) (position.Position, error)
 
 // reach follows the writes hop by hop. After each hop the high watermark of the next topic is taken: what the hop wrote
 // stands below it.
-func (b *backend) reach(ctx context.Context, covered position.Position, r route) error {
+func (w *waiter) reach(ctx context.Context, covered position.Position, r route) error {
 	touched, decided := make(map[int32]bool), make(map[int32]bool)
 	pending := false
 	for _, e := range covered.Entries() {
@@ -107,14 +124,14 @@ func (b *backend) reach(ctx context.Context, covered position.Position, r route)
 		case topic.Submissions:
 			touched[e.Partition] = true
 			pending = pending || e.Pending
-			if err := b.committed(ctx, linkGroup, topic.Submissions, e.Partition, e.Offset+1); err != nil {
+			if err := w.committed(ctx, linkGroup, topic.Submissions, e.Partition, e.Offset+1); err != nil {
 				return err
 			}
 		case topic.Objects:
 			if !r.objects {
 				continue
 			}
-			if err := b.committed(ctx, table.Group(table.Objects), topic.Objects, e.Partition, e.Offset+1); err != nil {
+			if err := w.committed(ctx, table.Group(table.Objects), topic.Objects, e.Partition, e.Offset+1); err != nil {
 				return err
 			}
 		case topic.ConversationCommands:
@@ -122,14 +139,14 @@ func (b *backend) reach(ctx context.Context, covered position.Position, r route)
 				continue
 			}
 			decided[e.Partition] = true
-			if err := b.committed(ctx, conversationGroup, topic.ConversationCommands, e.Partition, e.Offset+1); err != nil {
+			if err := w.committed(ctx, conversationGroup, topic.ConversationCommands, e.Partition, e.Offset+1); err != nil {
 				return err
 			}
 		default: // nothing that a read shows depends on it
 		}
 	}
 	if len(decided) > 0 {
-		if err := b.passed(ctx, table.Group(r.table), topic.Conversations, func(p int32) bool { return decided[p] }); err != nil {
+		if err := w.passed(ctx, table.Group(r.table), topic.Conversations, func(p int32) bool { return decided[p] }); err != nil {
 			return err
 		}
 	}
@@ -140,18 +157,18 @@ func (b *backend) reach(ctx context.Context, covered position.Position, r route)
 	which := func(p int32) bool { return touched[p] }
 	if pending {
 		// Link may have sent the submission on to the partition of its primary object, from where it comes by again.
-		if err := b.passed(ctx, linkGroup, topic.Submissions, all); err != nil {
+		if err := w.passed(ctx, linkGroup, topic.Submissions, all); err != nil {
 			return err
 		}
 		which = all
 	}
 	for _, t := range r.outputs {
-		if err := b.passed(ctx, table.Group(r.table), t, which); err != nil {
+		if err := w.passed(ctx, table.Group(r.table), t, which); err != nil {
 			return err
 		}
 	}
 	for _, t := range r.scattered {
-		if err := b.passed(ctx, table.Group(r.table), t, all); err != nil {
+		if err := w.passed(ctx, table.Group(r.table), t, all); err != nil {
 			return err
 		}
 	}
@@ -159,8 +176,8 @@ func (b *backend) reach(ctx context.Context, covered position.Position, r route)
 }
 
 // passed waits until a group is past what some partitions of a topic have now.
-func (b *backend) passed(ctx context.Context, group string, t topic.Name, which func(partition int32) bool) error {
-	ends, err := b.watch.EndOffsets(ctx, t)
+func (w *waiter) passed(ctx context.Context, group string, t topic.Name, which func(partition int32) bool) error {
+	ends, err := w.watch.EndOffsets(ctx, t)
 	if err != nil {
 		return fmt.Errorf("read end of %s: %w", t, err)
 	}
@@ -168,16 +185,16 @@ func (b *backend) passed(ctx context.Context, group string, t topic.Name, which 
 		if end == 0 || !which(partition) {
 			continue
 		}
-		if err := b.committed(ctx, group, t, partition, end); err != nil {
+		if err := w.committed(ctx, group, t, partition, end); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *backend) committed(ctx context.Context, group string, t topic.Name, partition int32, next int64) error {
-	tp := stream.TopicPartition{Topic: b.kafka.Topic(t), Partition: partition}
-	if err := b.watch.WaitCommitted(ctx, group, tp, next); err != nil {
+func (w *waiter) committed(ctx context.Context, group string, t topic.Name, partition int32, next int64) error {
+	tp := stream.TopicPartition{Topic: w.kafka.Topic(t), Partition: partition}
+	if err := w.watch.WaitCommitted(ctx, group, tp, next); err != nil {
 		return fmt.Errorf("wait for group %s on %s: %w", group, tp, err)
 	}
 	return nil

@@ -12,18 +12,15 @@ import (
 
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/store"
-	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/traces"
 )
 
 // backend is what an open service reads from.
 type backend struct {
-	conn            store.Conn
-	watch           *stream.OffsetWatch
-	kafka           stream.Config
-	limits          Limits
-	positionTimeout time.Duration
-	metrics         *metrics
+	waiter
+
+	conn   store.Conn
+	limits Limits
 }
 
 // retryAfter is when a client should come back after a 503.

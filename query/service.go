@@ -49,6 +49,7 @@ type Service struct {
 	screens *screens
 	router  *web.Router
 	open    atomic.Pointer[backend]
+	waits   atomic.Pointer[waiter]
 }
 
 // New checks the configuration. Nothing is opened before Run.
@@ -79,20 +80,21 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 func (s *Service) serve(ctx context.Context) error {
-	conn, err := s.connect(ctx)
-	if err != nil || conn == nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }() // nothing is buffered in it
 	watch, err := stream.NewOffsetWatch(s.cfg.Kafka, stream.Deps{Log: s.deps.Log, Reg: s.deps.Reg})
 	if err != nil {
 		return fmt.Errorf("run query: %w", err)
 	}
 	defer watch.Close()
-	s.open.Store(&backend{
-		conn: conn, watch: watch, kafka: s.cfg.Kafka, limits: s.cfg.Limits, positionTimeout: s.cfg.PositionTimeout,
-		metrics: s.metrics,
-	})
+	waits := waiter{watch: watch, kafka: s.cfg.Kafka, positionTimeout: s.cfg.PositionTimeout, metrics: s.metrics}
+	// The wallboard needs no ClickHouse, and neither do its positions.
+	s.waits.Store(&waits)
+	defer s.waits.Store(nil)
+	conn, err := s.connect(ctx)
+	if err != nil || conn == nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // nothing is buffered in it
+	s.open.Store(&backend{waiter: waits, conn: conn, limits: s.cfg.Limits})
 	defer s.open.Store(nil)
 	if s.cfg.Listen == "" {
 		<-ctx.Done()

@@ -1,15 +1,20 @@
 package query
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/throughline/throughline/query/wallboard"
 	"github.com/throughline/throughline/schema/access"
+	"github.com/throughline/throughline/schema/position"
+	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/run"
+	"github.com/throughline/throughline/schema/topic"
 	"github.com/throughline/throughline/schema/web"
 	"github.com/throughline/throughline/schema/workspace"
 )
@@ -25,22 +30,26 @@ const (
 )
 
 // grouping reads what a wallboard is to be grouped by.
-func grouping(r *http.Request) (wallboard.GroupBy, error) {
-	params := web.Query(r)
+func grouping(params *web.Params) wallboard.GroupBy {
 	by := wallboard.GroupBy(params.String("groupBy"))
 	if by != wallboard.None && !slices.Contains(wallboard.Groupings(), by) {
 		params.Fault("groupBy", "must be one of team, channel, account")
 	}
-	return by, params.Err()
+	return by
 }
 
-// wallboard answers with the board now.
+// wallboard answers with the board now, or as soon as it shows what was asked for.
 func (s *Service) wallboard(w http.ResponseWriter, r *http.Request) error {
-	by, err := grouping(r)
-	if err != nil {
+	params := web.Query(r)
+	by, positions := grouping(params), params.Strings("position")
+	if err := params.Err(); err != nil {
 		return err
 	}
-	shot, err := s.screens.look(access.From(r.Context()).Workspace, by)
+	workspace := access.From(r.Context()).Workspace
+	if err := s.awaitBoard(r.Context(), workspace, positions); err != nil {
+		return err
+	}
+	shot, err := s.screens.look(workspace, by)
 	if err != nil {
 		return err
 	}
@@ -50,8 +59,9 @@ func (s *Service) wallboard(w http.ResponseWriter, r *http.Request) error {
 
 // wallboardStream sends the board whenever it changes, at most once a second, as server-sent events.
 func (s *Service) wallboardStream(w http.ResponseWriter, r *http.Request) error {
-	by, err := grouping(r)
-	if err != nil {
+	params := web.Query(r)
+	by := grouping(params)
+	if err := params.Err(); err != nil {
 		return err
 	}
 	screen, leave, err := s.screens.join(access.From(r.Context()).Workspace, by)
@@ -108,6 +118,38 @@ func (s *Service) follow(r *http.Request, screen *screen, out *events) error {
 			return nil
 		}
 	}
+}
+
+// awaitBoard returns once the board shows the writes that the positions cover. Transitions alone are on it.
+func (s *Service) awaitBoard(ctx context.Context, workspace string, positions []string) error {
+	if len(positions) == 0 {
+		return nil
+	}
+	w := s.waits.Load()
+	if w == nil {
+		return problem.Busy("The service is starting, or stopping.", retryAfter)
+	}
+	return w.awaitBy(ctx, workspace, positions, "wallboard", func(ctx context.Context, covered position.Position) error {
+		decided := make(map[int32]bool)
+		for _, e := range covered.Entries() {
+			if e.Topic != topic.ConversationCommands {
+				continue
+			}
+			decided[e.Partition] = true
+			if err := w.committed(ctx, conversationGroup, e.Topic, e.Partition, e.Offset+1); err != nil {
+				return err
+			}
+		}
+		if len(decided) == 0 {
+			return nil
+		}
+		ends, err := w.watch.EndOffsets(ctx, topic.Conversations)
+		if err != nil {
+			return err
+		}
+		maps.DeleteFunc(ends, func(partition int32, _ int64) bool { return !decided[partition] })
+		return s.feed.WaitRead(ctx, ends)
+	})
 }
 
 // board is a workspace's wallboard now.

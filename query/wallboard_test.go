@@ -104,9 +104,12 @@ type wall struct {
 	revoked *atomic.Bool
 }
 
-func (d *desk) wall(t *testing.T) *wall {
+func (d *desk) wall(t *testing.T, change ...func(*Config)) *wall {
 	t.Helper()
 	cfg := DefaultConfig()
+	for _, c := range change {
+		c(&cfg)
+	}
 	cfg.Listen, cfg.Kafka = "", d.kafka
 	cfg.ClickHouse.Addr, cfg.ClickHouse.Database, cfg.ClickHouse.User = "127.0.0.1:1", "none", "none"
 	w := &wall{revoked: &atomic.Bool{}}

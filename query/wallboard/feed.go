@@ -43,6 +43,8 @@ type Feed struct {
 	mu     sync.Mutex
 	boards map[string]*Board
 	ready  bool
+	// tail is where transitions come from; nil while the feed begins anew.
+	tail *stream.Tail
 }
 
 // NewFeed returns a feed without boards. Nothing is read before Run.
@@ -89,6 +91,8 @@ func (f *Feed) read(ctx context.Context) error {
 	if err := f.restore(ctx, plumbing); err != nil {
 		return fmt.Errorf("read wallboard: %w", err)
 	}
+	f.follow(transitions)
+	defer f.follow(nil)
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return transitions.Run(ctx, f.apply) })
 	work.Go(func() error {
@@ -189,6 +193,29 @@ func (f *Feed) forget(ctx context.Context, caughtUp <-chan struct{}) {
 			return
 		}
 	}
+}
+
+func (f *Feed) follow(tail *stream.Tail) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tail = tail
+}
+
+// WaitRead returns once the boards show every transition before an offset of each partition. Errors: ErrLoading, that of
+// the context.
+func (f *Feed) WaitRead(ctx context.Context, before map[int32]int64) error {
+	f.mu.Lock()
+	tail := f.tail
+	f.mu.Unlock()
+	if tail == nil {
+		return ErrLoading
+	}
+	for partition, offset := range before {
+		if err := tail.WaitRead(ctx, partition, offset); err != nil {
+			return fmt.Errorf("wait for the wallboard: %w", err)
+		}
+	}
+	return nil
 }
 
 // Ready says why the boards are not complete yet. It fits run.Readiness.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -23,6 +24,12 @@ type Tail struct {
 	from, behind map[int32]int64
 	caughtUp     chan struct{}
 	deps         Deps
+
+	mu sync.Mutex
+	// next are the offsets before which Run has given everything, and moved is closed when one changes; it is nil while
+	// nobody waits.
+	next  map[int32]int64
+	moved chan struct{}
 }
 
 // OpenTail notes where the partitions of the topic end. Every record that is produced from now on is given to Run, however
@@ -58,6 +65,7 @@ func openTail(ctx context.Context, cfg Config, name string, t topic.Name, at int
 	}
 	tail := &Tail{
 		client: client, name: cfg.Topic(t), from: map[int32]int64{}, behind: map[int32]int64{}, caughtUp: make(chan struct{}), deps: deps,
+		next: map[int32]int64{},
 	}
 	if err := tail.find(ctx, at); err != nil {
 		client.Close()
@@ -88,7 +96,7 @@ func (t *Tail) find(ctx context.Context, at int64) error {
 		if from < 0 || from > end {
 			from = end // no record is as late as that
 		}
-		t.from[tp.Partition] = from
+		t.from[tp.Partition], t.next[tp.Partition] = from, from
 		if from < end {
 			t.behind[tp.Partition] = end
 		}
@@ -107,8 +115,36 @@ func (t *Tail) catchUp() {
 	}
 }
 
+// WaitRead returns once Run has given every record before an offset of a partition. It ends with the context.
+func (t *Tail) WaitRead(ctx context.Context, partition int32, before int64) error {
+	for {
+		t.mu.Lock()
+		if t.next[partition] >= before {
+			t.mu.Unlock()
+			return nil
+		}
+		if t.moved == nil {
+			t.moved = make(chan struct{})
+		}
+		moved := t.moved
+		t.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // reached notes that everything before an offset of a partition was given.
 func (t *Tail) reached(partition int32, next int64) {
+	t.mu.Lock()
+	t.next[partition] = next
+	if t.moved != nil {
+		close(t.moved)
+		t.moved = nil
+	}
+	t.mu.Unlock()
 	if end, ok := t.behind[partition]; ok && next >= end {
 		delete(t.behind, partition)
 		t.catchUp()

@@ -3,6 +3,7 @@ package stream_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,6 +89,49 @@ func TestTailSinceGivesWhatIsThereAndSaysWhenItHas(t *testing.T) {
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("since %s (-want +got):\n%s", since, diff)
 				}
+			}
+		})
+	}
+}
+
+// TestWaitReadReturnsOnceTheTailHasGivenWhatIsBefore waits for a record, and for the marker that ends a transaction.
+func TestWaitReadReturnsOnceTheTailHasGivenWhatIsBefore(t *testing.T) {
+	t.Parallel()
+	for _, b := range brokers() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := b.config(t)
+			ensureTopics(t, cfg, specs(1))
+			tail, err := stream.OpenTail(t.Context(), cfg, "tail", outputs, deps(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tail.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := tail.WaitRead(ctx, 0, 0); err != nil {
+				t.Errorf("nothing is before the beginning: %v", err)
+			}
+			over, stop := context.WithCancel(ctx)
+			stop()
+			if err := tail.WaitRead(over, 0, 1); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v for what is not there", err)
+			}
+			var given atomic.Int64
+			ended := make(chan error, 1)
+			running, end := context.WithCancel(ctx)
+			go func() { ended <- tail.Run(running, func(*stream.Record) { given.Add(1) }) }()
+			put(t, cfg, outputs, 0, 0, 3)
+			if err := tail.WaitRead(ctx, 0, 3); err != nil || given.Load() < 3 {
+				t.Errorf("%v after %d records", err, given.Load())
+			}
+			putTxn(t, cfg, outputs, 0, kgo.TryCommit, "committed")
+			if err := tail.WaitRead(ctx, 0, 5); err != nil || given.Load() != 4 {
+				t.Errorf("%v after %d records", err, given.Load())
+			}
+			end()
+			if err := <-ended; err != nil {
+				t.Error(err)
 			}
 		})
 	}
