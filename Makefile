@@ -35,7 +35,7 @@ run: build ## Start everything on this machine, with its data in .throughline/
 	bin/throughline dev
 
 .PHONY: demo
-demo: build ## Post a day of real calls to a system of its own, and show a timeline
+demo: build ## Post a day of real calls to a system of its own; show a timeline, a report and the wallboard
 	bin/throughline demo
 
 # Everything on this machine in containers; the data stays in volumes. Compose 2,

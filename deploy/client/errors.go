@@ -39,6 +39,17 @@ func (e *StatusError) Temporary() bool {
 	return e.Code == http.StatusTooManyRequests || e.Code == http.StatusRequestTimeout || e.Code >= http.StatusInternalServerError
 }
 
+// TemporaryItem says whether an item of a batch that has a status may be accepted a while later. A 500 is not: an item on
+// which the server fails must not keep all the others from being sent.
+func TemporaryItem(status int) bool {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	default:
+		return false
+	}
+}
+
 func statusError(res *http.Response, data []byte) *StatusError {
 	e := &StatusError{
 		Code: res.StatusCode, Status: res.Status, RetryAfter: retryAfter(res.Header), Location: res.Header.Get("Location"),

@@ -5,19 +5,23 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"time"
 
 	api "github.com/throughline/throughline/deploy/client"
 )
 
-// client talks to the public API. A request that may have been lost is repeated: every write here says what it is
-// (objects are replaced, events have ids of their own), so a repeat changes nothing.
+// positionsARead is how many positions the server takes with one read.
+const positionsARead = 32
+
+// client reads from the public API.
 type client struct {
 	api *api.Client
 }
 
-// newClient returns a client of the server at base, such as http://127.0.0.1:8080, that keeps up to connections open.
-func newClient(base, key string, connections int) (*client, error) {
-	c, err := api.New(api.Config{URL: base, Key: key, Connections: connections})
+// newClient returns a client of the server at base, such as http://127.0.0.1:8080.
+func newClient(base, key string) (*client, error) {
+	c, err := api.New(api.Config{URL: base, Key: key})
 	if err != nil {
 		return nil, err
 	}
@@ -27,41 +31,53 @@ func newClient(base, key string, connections int) (*client, error) {
 // close lets go of idle connections.
 func (c *client) close() { c.api.Close() }
 
-// put writes an object and returns its position.
-func (c *client) put(ctx context.Context, o upsert) (string, error) {
-	var answer struct {
-		Position string `json:"position"`
+// read reads what shows the writes at the positions.
+func (c *client) read(ctx context.Context, path string, params url.Values, positions []string, answer any) error {
+	// Each read waits for its part of the positions; the last one shows what all wrote.
+	parts := slices.Collect(slices.Chunk(positions, positionsARead))
+	if len(parts) == 0 {
+		parts = [][]string{nil}
 	}
-	path := "v1/objects/" + url.PathEscape(o.ObjectType) + "/" + url.PathEscape(o.ObjectID)
-	if err := c.api.JSON(ctx, http.MethodPut, path, o, &answer); err != nil {
-		return "", fmt.Errorf("put %s: %w", o.reference, err)
+	for _, part := range parts {
+		params["position"] = part
+		if err := c.api.JSON(ctx, http.MethodGet, path+"?"+params.Encode(), nil, answer); err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
 	}
-	return answer.Position, nil
+	return nil
 }
 
-// post writes an event and returns its position.
-func (c *client) post(ctx context.Context, p post) (string, error) {
-	var answer struct {
-		Position string `json:"position"`
-	}
-	if err := c.api.JSON(ctx, http.MethodPost, "v1/events", p, &answer); err != nil {
-		return "", fmt.Errorf("post event %s: %w", p.ID, err)
-	}
-	return answer.Position, nil
-}
-
-// timeline reads the first page of an object's timeline, oldest first, once it shows the writes at the positions.
-func (c *client) timeline(ctx context.Context, of reference, positions []string) ([]row, error) {
-	query := url.Values{"order": {"asc"}, "limit": {"500"}}
-	for _, p := range positions {
-		query.Add("position", p)
-	}
+// timeline reads the first page of a customer's timeline, oldest first.
+func (c *client) timeline(ctx context.Context, customer string, positions []string) ([]row, error) {
 	var page struct {
 		Data []row `json:"data"`
 	}
-	path := "v1/timeline/" + url.PathEscape(of.ObjectType) + "/" + url.PathEscape(of.ObjectID) + "?" + query.Encode()
-	if err := c.api.JSON(ctx, http.MethodGet, path, nil, &page); err != nil {
-		return nil, fmt.Errorf("read timeline of %s: %w", of, err)
+	params := url.Values{"order": {"asc"}, "limit": {"500"}}
+	err := c.read(ctx, "v1/timeline/CUSTOMER/"+url.PathEscape(customer), params, positions, &page)
+	return page.Data, err
+}
+
+// report reads the figures of a day: a row for the whole of it, then one for each team.
+func (c *client) report(ctx context.Context, day time.Time, positions []string) ([]figures, error) {
+	var all []figures
+	for _, by := range []string{"", "team"} {
+		var page struct {
+			Data []figures `json:"data"`
+		}
+		params := url.Values{
+			"from": {day.Format(time.RFC3339)}, "to": {day.AddDate(0, 0, 1).Format(time.RFC3339)}, "groupBy": {by},
+		}
+		if err := c.read(ctx, "v1/reports/conversations", params, positions, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Data...)
 	}
-	return page.Data, nil
+	return all, nil
+}
+
+// wallboard reads the wallboard now.
+func (c *client) wallboard(ctx context.Context, positions []string) (board, error) {
+	var b board
+	err := c.read(ctx, "v1/wallboard", url.Values{"groupBy": {"team"}}, positions, &b)
+	return b, err
 }

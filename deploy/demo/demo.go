@@ -6,19 +6,20 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
-	"github.com/throughline/throughline/schema/run"
+	"github.com/throughline/throughline/deploy/replay"
 )
 
 // Config says what the demo posts, and where.
 type Config struct {
 	// URL is the server's base address.
 	URL string
-	// Key is an API key that may write objects and events and read.
+	// Key is an API key that may write objects and conversations and read.
 	Key string
 	// Day of the trace, as 1999-02-01.
 	Day string
-	// Workers is how many requests are under way at most.
+	// Workers is how many batches are under way at most.
 	Workers int
 }
 
@@ -28,14 +29,30 @@ func (c Config) Validate() error {
 	if _, err := Calls(c.Day); err != nil {
 		errs = append(errs, err)
 	}
-	if c.Workers < 1 || c.Workers > 256 {
-		errs = append(errs, fmt.Errorf("%d workers are not between 1 and 256", c.Workers))
+	if c.Workers < 1 || c.Workers > 16 {
+		errs = append(errs, fmt.Errorf("%d workers are not between 1 and 16", c.Workers))
 	}
 	return errors.Join(errs...)
 }
 
-// Run posts the day and writes to out how far it is and, at the end, the timeline of the customer who called most.
-// Running it again changes nothing: the same objects, and events that are known by their ids.
+// errRefused is the end of a demo that the server does not want.
+var errRefused = errors.New("the server refused a part of the calls")
+
+// show is a demo under way.
+type show struct {
+	cfg    Config
+	out    io.Writer
+	client *client
+
+	mu        sync.Mutex
+	positions []string // of what was posted last
+}
+
+// Run posts the day and writes to out how far it is and, at the end, the timeline of the customer who called most, the
+// day's report and the wallboard of its busiest moment.
+//
+// The day's conversations are known by their ids, so that running it again does not change them. The wallboard shows what
+// happens now: for it the calls up to that moment are posted once more, as if the moment was now, and end with the demo.
 func Run(ctx context.Context, cfg Config, out io.Writer) error {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -44,52 +61,73 @@ func Run(ctx context.Context, cfg Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client, err := newClient(cfg.URL, cfg.Key, cfg.Workers)
+	client, err := newClient(cfg.URL, cfg.Key)
 	if err != nil {
 		return err
 	}
 	defer client.close()
+	s := &show{cfg: cfg, out: out, client: client}
 
-	all := objects(calls)
-	terminal := run.Terminal(out)
-	step := func(what string, total int, do func(*progress) error) error {
-		p := startProgress(out, what, total, terminal)
-		defer p.finish()
-		return do(p)
+	if err := s.post(ctx, calls, true, out); err != nil {
+		return err
 	}
-	err = step("objects", len(all), func(p *progress) error {
-		return each(ctx, all, cfg.Workers, p, func(ctx context.Context, o upsert) error {
-			_, err := client.put(ctx, o)
-			return err
-		})
-	})
+	customer := busiest(calls)
+	rows, err := client.timeline(ctx, customer, s.positions)
 	if err != nil {
 		return err
 	}
+	if err := writeTimeline(out, customer, rows); err != nil {
+		return err
+	}
+	day, err := time.Parse(time.DateOnly, cfg.Day)
+	if err != nil {
+		return err
+	}
+	report, err := client.report(ctx, day, s.positions)
+	if err != nil {
+		return err
+	}
+	if err := writeReport(out, cfg.Day, report); err != nil {
+		return err
+	}
+	if len(report) == 0 || report[0].MaxQueueAt == nil {
+		return nil // nobody waited
+	}
+	return s.live(ctx, calls, *report[0].MaxQueueAt)
+}
 
-	shown := reference{customerType, busiest(calls)}
-	var mu sync.Mutex
-	var positions []string // of the events that the timeline shall show
-	err = step("events", len(calls), func(p *progress) error {
-		return each(ctx, calls, cfg.Workers, p, func(ctx context.Context, c Call) error {
-			position, err := client.post(ctx, event(c))
-			if err == nil && c.Customer == shown.ObjectID {
-				mu.Lock()
-				positions = append(positions, position)
-				mu.Unlock()
-			}
-			return err
-		})
-	})
+// live shows the wallboard as it was at a moment of the day.
+func (s *show) live(ctx context.Context, calls []replay.Call, moment time.Time) error {
+	now := time.Now().Truncate(time.Second)
+	so := until(calls, moment, now)
+	if err := s.post(ctx, so, false, io.Discard); err != nil {
+		return err
+	}
+	b, err := s.client.wallboard(ctx, s.positions)
 	if err != nil {
 		return err
 	}
-	rows, err := client.timeline(ctx, shown, positions)
+	if err := writeBoard(s.out, moment, b); err != nil {
+		return err
+	}
+	return s.post(ctx, hungUp(so, time.Now()), false, io.Discard)
+}
+
+// post posts calls and keeps the positions.
+func (s *show) post(ctx context.Context, calls []replay.Call, objects bool, progress io.Writer) error {
+	s.positions = nil
+	cfg := replay.DefaultConfig()
+	cfg.URL, cfg.Key, cfg.Parallel, cfg.Objects = s.cfg.URL, s.cfg.Key, s.cfg.Workers, objects
+	totals, err := replay.Calls(ctx, calls, cfg, replay.Deps{Progress: progress, Position: func(position string) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.positions = append(s.positions, position)
+	}})
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(out); err != nil {
-		return fmt.Errorf("write timeline: %w", err)
+	if totals.Refused > 0 {
+		return fmt.Errorf("%w: %d transitions", errRefused, totals.Refused)
 	}
-	return writeTimeline(out, shown, rows)
+	return nil
 }

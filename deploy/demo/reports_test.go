@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/throughline/throughline/deploy/demo"
+	"github.com/throughline/throughline/deploy/replay"
 	"github.com/throughline/throughline/projector/projections"
 	"github.com/throughline/throughline/query"
 	"github.com/throughline/throughline/query/wallboard"
@@ -49,7 +50,7 @@ func days(t *testing.T) []string {
 }
 
 // transitions are those of a call's conversation, decided by the rules of the product.
-func transitions(t *testing.T, c demo.Call) []*conversation.Transition {
+func transitions(t *testing.T, c replay.Call) []*conversation.Transition {
 	t.Helper()
 	var state conversation.Conversation
 	var all []*conversation.Transition

@@ -2,197 +2,162 @@ package demo
 
 import (
 	"fmt"
-	"slices"
+	"io"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/throughline/throughline/deploy/meter"
 )
 
-// Types of objects that the demo makes.
-const (
-	customerType = "CUSTOMER"
-	agentType    = "USER"
-	centreType   = "HELPCENTER"
-)
-
-// centreID is the object of calls that have no customer and no agent.
-const centreID = "call-centre"
-
-// source names the demo as the origin of its events.
-const source = "call-centre-trace"
-
-// reference names an object in the API.
-type reference struct {
-	ObjectType string `json:"objectType"`
-	ObjectID   string `json:"objectId"`
+// row is what the demo shows of a row of a timeline.
+type row struct {
+	Name        string    `json:"name"`
+	Description string    `json:"description"`
+	Icon        string    `json:"icon"`
+	OccurredAt  time.Time `json:"occurredAt"`
 }
 
-func (r reference) String() string { return r.ObjectType + " " + r.ObjectID }
-
-// upsert is an object and the body that writes it.
-type upsert struct {
-	reference `json:"-"`
-
-	Name       string         `json:"name"`
-	ExternalID string         `json:"externalId,omitempty"`
-	Attributes map[string]any `json:"attributes,omitempty"`
+// figures are what the demo shows of a row of a report.
+type figures struct {
+	Group            *string    `json:"group"`
+	Conversations    int64      `json:"conversations"`
+	Queued           int64      `json:"queued"`
+	Responded        int64      `json:"responded"`
+	AbandonedInQueue int64      `json:"abandonedInQueue"`
+	WaitAvgSeconds   *float64   `json:"waitAvgSeconds"`
+	WaitP90Seconds   *float64   `json:"waitP90Seconds"`
+	HandleAvgSeconds *float64   `json:"handleAvgSeconds"`
+	Agents           int64      `json:"agents"`
+	MaxQueueSize     int64      `json:"maxQueueSize"`
+	MaxQueueAt       *time.Time `json:"maxQueueAt"`
 }
 
-// post is the body of an event.
-type post struct {
-	reference
-
-	ID          string      `json:"id"`
-	Name        string      `json:"name"`
-	Description string      `json:"description"`
-	Icon        string      `json:"icon"`
-	Source      string      `json:"source"`
-	OccurredAt  time.Time   `json:"occurredAt"`
-	Related     []reference `json:"relatedObjects,omitempty"`
-	Payload     payload     `json:"payload"`
+// counts are what the demo shows of a wallboard, as a whole and of a team.
+type counts struct {
+	Group              *string          `json:"group"`
+	QueueSize          int64            `json:"queueSize"`
+	LongestWaitSeconds float64          `json:"longestWaitSeconds"`
+	States             map[string]int64 `json:"states"`
+	AgentsBusy         int64            `json:"agentsBusy"`
+	Answered30m        int64            `json:"answered30m"`
+	Abandoned30m       int64            `json:"abandoned30m"`
+	MaxQueueSizeToday  int64            `json:"maxQueueSizeToday"`
 }
 
-// payload is what the trace says of a call.
-type payload struct {
-	Service   string     `json:"service"`
-	Priority  int        `json:"priority"`
-	Outcome   string     `json:"outcome"`
-	Agent     string     `json:"agent,omitempty"`
-	Opened    time.Time  `json:"opened"`
-	Queued    *time.Time `json:"queued,omitempty"`
-	Responded *time.Time `json:"responded,omitempty"`
-	Closed    time.Time  `json:"closed"`
+type board struct {
+	counts
+
+	Groups []counts `json:"groups"`
 }
 
-// objects lists every object that the calls name, each once: agents and the call centre first, then customers in the
-// order of their ids. A customer has the attributes of their last call.
-func objects(calls []Call) []upsert {
-	customers, agents := make(map[string]upsert), make(map[string]upsert)
-	for _, c := range calls {
-		if c.Customer != "" {
-			customers[c.Customer] = upsert{
-				reference: reference{customerType, c.Customer}, Name: "Customer " + c.Customer,
-				ExternalID: "bank-" + c.Customer, Attributes: map[string]any{"priority": c.Priority},
+// writeTimeline writes the rows as a table. Icons, whose width on a screen nobody knows for sure, stand at the end so that
+// they push nothing out of line.
+func writeTimeline(w io.Writer, customer string, rows []row) error {
+	var cells [][]string
+	for _, r := range rows {
+		what := strings.TrimRight(r.Description+" "+r.Icon, " ")
+		cells = append(cells, []string{r.OccurredAt.UTC().Format(time.DateTime), r.Name, what})
+	}
+	return writeTable(w, "Timeline of CUSTOMER "+customer, []string{"TIME (UTC)", "WHAT", "HOW"}, false, cells)
+}
+
+// writeReport writes the figures of a day: the whole first, then its teams.
+func writeReport(w io.Writer, day string, rows []figures) error {
+	var cells [][]string
+	for i, r := range rows {
+		at := "-"
+		if r.MaxQueueAt != nil {
+			at = r.MaxQueueAt.UTC().Format(time.TimeOnly)
+		}
+		cells = append(cells, []string{
+			teamName(r.Group, i == 0), meter.Thousands(r.Conversations), meter.Thousands(r.Queued), meter.Thousands(r.Responded),
+			meter.Thousands(r.AbandonedInQueue), seconds(r.WaitAvgSeconds), seconds(r.WaitP90Seconds), seconds(r.HandleAvgSeconds),
+			strconv.FormatInt(r.Agents, 10), strconv.FormatInt(r.MaxQueueSize, 10), at,
+		})
+	}
+	head := []string{"TEAM", "CALLS", "QUEUED", "ANSWERED", "ABANDONED", "WAIT", "90 %", "TALK", "AGENTS", "LONGEST QUEUE", "AT"}
+	return writeTable(w, "Report of "+day, head, true, cells)
+}
+
+// writeBoard writes a wallboard: the whole first, then its teams.
+func writeBoard(w io.Writer, moment time.Time, b board) error {
+	var cells [][]string
+	for i, c := range append([]counts{b.counts}, b.Groups...) {
+		longest := "-"
+		if c.QueueSize > 0 {
+			longest = length(time.Duration(c.LongestWaitSeconds) * time.Second)
+		}
+		cells = append(cells, []string{
+			teamName(c.Group, i == 0), strconv.FormatInt(c.QueueSize, 10), longest, strconv.FormatInt(c.States["ACTIVE"], 10),
+			strconv.FormatInt(c.AgentsBusy, 10), strconv.FormatInt(c.Answered30m, 10), strconv.FormatInt(c.Abandoned30m, 10),
+			strconv.FormatInt(c.MaxQueueSizeToday, 10),
+		})
+	}
+	head := []string{"TEAM", "WAITING", "LONGEST", "TALKING", "AGENTS BUSY", "ANSWERED 30 MIN", "ABANDONED 30 MIN", "MOST WAITING TODAY"}
+	return writeTable(w, "Wallboard, as if it was "+moment.UTC().Format(time.TimeOnly)+" now", head, true, cells)
+}
+
+// teamName is what a row is about. Teams of the trace are kinds of service.
+func teamName(group *string, whole bool) string {
+	switch {
+	case whole:
+		return "all"
+	case group == nil:
+		return "none"
+	}
+	names := map[string]string{
+		"PS": "regular service", "PE": "regular, English", "IN": "internet support", "NE": "stock exchange", "NW": "new customers", "TT": "callbacks",
+	}
+	if name, known := names[*group]; known {
+		return *group + " " + name
+	}
+	return *group
+}
+
+func seconds(s *float64) string {
+	if s == nil {
+		return "-"
+	}
+	return length(time.Duration(*s * float64(time.Second)).Round(time.Second))
+}
+
+// length writes a time for people: 34 s, 1 min 44 s.
+func length(d time.Duration) string {
+	s := int(d / time.Second)
+	if s < 60 {
+		return fmt.Sprintf("%d s", s)
+	}
+	return fmt.Sprintf("%d min %02d s", s/60, s%60)
+}
+
+// writeTable writes cells in columns under a title, padded by code points. Where it is about numbers, all columns but the
+// first have them, and end in line.
+func writeTable(w io.Writer, title string, head []string, numbers bool, cells [][]string) error {
+	cells = append([][]string{head}, cells...)
+	widths := make([]int, len(head))
+	for _, line := range cells {
+		for i, cell := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s\n\n", title)
+	for _, line := range cells {
+		padded := make([]string, len(line))
+		for i, cell := range line {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if numbers && i > 0 {
+				padded[i] = pad + cell
+			} else {
+				padded[i] = cell + pad
 			}
 		}
-		if c.Agent != "" {
-			agents[c.Agent] = upsert{reference: reference{agentType, c.Agent}, Name: title(c.Agent)}
-		}
+		b.WriteString(strings.TrimRight("  "+strings.Join(padded, "  "), " ") + "\n")
 	}
-	all := []upsert{{reference: reference{centreType, centreID}, Name: "Call centre"}}
-	for _, group := range []map[string]upsert{agents, customers} {
-		start := len(all)
-		for _, o := range group {
-			all = append(all, o)
-		}
-		slices.SortFunc(all[start:], func(a, b upsert) int { return strings.Compare(a.ObjectID, b.ObjectID) })
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("write %q: %w", title, err)
 	}
-	return all
-}
-
-// event tells a call as one event. It belongs to the customer, or where the caller did not say who they are to the
-// agent, or where no agent took the call to the call centre; a customer's call is on the agent's timeline as well.
-func event(c Call) post {
-	p := post{
-		ID: c.ID, Source: source, OccurredAt: c.Opened, Description: describe(c),
-		Payload: payload{
-			Service: c.Service, Priority: c.Priority, Outcome: c.Outcome, Agent: c.Agent,
-			Opened: c.Opened, Queued: optional(c.Queued), Responded: optional(c.Responded), Closed: c.Closed,
-		},
-	}
-	agent := reference{agentType, c.Agent}
-	switch {
-	case c.Customer != "":
-		p.reference = reference{customerType, c.Customer}
-		if c.Agent != "" {
-			p.Related = []reference{agent}
-		}
-	case c.Agent != "":
-		p.reference = agent
-	default:
-		p.reference = reference{centreType, centreID}
-	}
-	switch {
-	case c.Agent != "":
-		p.Name, p.Icon = "Call answered", "📞"
-	case !c.Queued.IsZero():
-		p.Name, p.Icon = "Call abandoned in the queue", "📵"
-	default:
-		p.Name, p.Icon = "Call ended in the menu", "🔇"
-	}
-	return p
-}
-
-// describe says in one line what happened in a call.
-func describe(c Call) string {
-	parts := []string{service(c.Service)}
-	if !c.Queued.IsZero() {
-		left := c.Closed
-		if c.Agent != "" {
-			left = c.Responded
-		}
-		parts = append(parts, "waited "+length(left.Sub(c.Queued)))
-	}
-	if c.Agent != "" {
-		parts = append(parts, "talked "+length(c.Closed.Sub(c.Responded))+" with "+title(c.Agent))
-	}
-	if c.Queued.IsZero() && c.Agent == "" {
-		parts = append(parts, "left after "+length(c.Closed.Sub(c.Opened)))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// service spells out the kind of service as the data set's authors describe it.
-func service(code string) string {
-	switch code {
-	case "PS":
-		return "Regular service"
-	case "PE":
-		return "Service in English"
-	case "IN":
-		return "Internet support"
-	case "NE":
-		return "Stock exchange"
-	case "NW":
-		return "New customer"
-	case "TT":
-		return "Call returned"
-	default:
-		return code
-	}
-}
-
-// length writes a duration for people: 34 s, 1 min 44 s.
-func length(d time.Duration) string {
-	seconds := int(d / time.Second)
-	if seconds < 60 {
-		return fmt.Sprintf("%d s", seconds)
-	}
-	return fmt.Sprintf("%d min %02d s", seconds/60, seconds%60)
-}
-
-// title writes an agent's id, which is all capitals, as a name.
-func title(s string) string { return s[:1] + strings.ToLower(s[1:]) }
-
-func optional(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-// busiest is the customer with the most calls; among equals, the one with the smallest id.
-func busiest(calls []Call) string {
-	count := make(map[string]int)
-	for _, c := range calls {
-		if c.Customer != "" {
-			count[c.Customer]++
-		}
-	}
-	best := ""
-	for id, n := range count {
-		if best == "" || n > count[best] || (n == count[best] && id < best) {
-			best = id
-		}
-	}
-	return best
+	return nil
 }

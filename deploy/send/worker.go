@@ -135,7 +135,7 @@ func (w *worker) sort(got *answer, items []*item) (refused []refusal, again []*i
 		}
 		last = r.Index
 		i := items[r.Index]
-		if !temporary(r.Status) {
+		if !client.TemporaryItem(r.Status) {
 			refused = append(refused, refuse(i.number, i.text, r.Status, r.Problem))
 			continue
 		}
@@ -151,15 +151,4 @@ func (w *worker) sort(got *answer, items []*item) (refused []refusal, again []*i
 		again = append(again, i)
 	}
 	return refused, again, reason, nil
-}
-
-// temporary says whether an item may be accepted a while later. A 500 is not: an item on which the server fails must not
-// keep all the others from being sent.
-func temporary(status int) bool {
-	switch status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	default:
-		return false
-	}
 }

@@ -25,15 +25,16 @@ const description = `Throughline keeps every customer's timeline: events go in o
 are acknowledged, and are read from ClickHouse.
 
 Every flag has an environment variable, named in its help. Secrets may also be given as the path of a file. Exit codes:
-0 done, 1 failed, 2 not asked properly; send has 3 for some refused.`
+0 done, 1 failed, 2 not asked properly; send and replay have 3 for some refused.`
 
 // commands is the command line. The order is that of the help.
 type commands struct {
 	Log run.LogConfig `embed:""`
 
 	Dev        devCommand         `cmd:"" group:"one" help:"Run everything on this machine: Kafka, ClickHouse and all services."`
-	Demo       demoCommand        `cmd:"" group:"one" help:"Post one day of real calls and show a customer's timeline."`
+	Demo       demoCommand        `cmd:"" group:"one" help:"Post one day of real calls; show a customer's timeline, the day's report and the wallboard."`
 	Send       sendCommand        `cmd:"" group:"use" help:"Send files of events or objects, one a line."`
+	Replay     replayCommand      `cmd:"" group:"use" help:"Post traces of a call centre as conversations."`
 	Tail       tailCommand        `cmd:"" group:"use" help:"Print events as they are linked."`
 	Ingest     ingestCommand      `cmd:"" group:"many" help:"Run the write side: the HTTP edge, the registry of objects and the linker."`
 	Projector  projectorCommand   `cmd:"" group:"many" help:"Run the projector, which writes ClickHouse's tables from the log."`

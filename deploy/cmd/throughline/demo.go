@@ -15,19 +15,21 @@ import (
 	"github.com/throughline/throughline/schema/workspace"
 )
 
-// demoCommand posts a day of calls.
+// demoCommand posts a day of calls and shows what that gives.
 type demoCommand struct {
 	URL     string `name:"url" env:"THROUGHLINE_URL" placeholder:"URL" help:"Base address of a running Throughline. Absent: starts one with a data folder that is gone afterwards."`
 	Key     string `name:"key" env:"THROUGHLINE_API_KEY" secret:"" help:"API key, with --url."`
 	KeyFile string `name:"key-file" env:"THROUGHLINE_API_KEY_FILE" placeholder:"FILE" help:"File that holds the API key."`
 	Day     string `name:"day" default:"1999-02-01" help:"Day of the trace, from 1999-02-01 to 1999-02-14."`
-	Workers int    `name:"workers" default:"32" help:"Requests under way at once."`
+	Workers int    `name:"workers" default:"4" help:"Batches under way at once, 1 to 16."`
 }
 
 // Help is shown below the summary.
 func (demoCommand) Help() string {
 	return `The input is a public trace of a bank's call centre, February 1999, which is part of this program: callers
-become customers, agents become users, each call one event. Running it again changes nothing.`
+become customers, agents become users, each call a conversation, as with throughline replay. Running it again does not
+change the day. For the wallboard, which shows what happens now, the calls up to its busiest moment are posted once more as
+if that was now; they end with the demo.`
 }
 
 // Validate says what is wrong with the flags.
