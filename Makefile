@@ -109,6 +109,15 @@ test-native: ## Run the tests that use servers with Apache Kafka (Java, Maven)
 	echo "SERVERS=native $(TEST_SERVERS)"; \
 	SERVERS=native $(TEST_SERVERS)
 
+# A minute of it is among the tests with Apache Kafka. SEED is printed by every
+# run, and makes the same plan again.
+DURATION ?= 1m
+SEED     ?= 1
+
+.PHONY: test-faults
+test-faults: ## Kill, pause and cut off everything at random while clients post, then count (DURATION=10m SEED=7)
+	FAULTS_DURATION=$(DURATION) FAULTS_SEED=$(SEED) INTEGRATION=required go test -count=1 -timeout 2h -v -run TestNothingIsLost $(ARGS) ./deploy/faults
+
 # Requests are made of the API's document, good and bad ones; the seed is fixed.
 .PHONY: test-api
 test-api: build ## Test the API against its document with Schemathesis: some minutes (Python)

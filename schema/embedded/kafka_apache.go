@@ -48,6 +48,11 @@ type ApacheKafkaOptions struct {
 	// Listeners are further doors of a cluster of one broker, such as one with
 	// TLS. Without any it has one door, without encryption or passwords.
 	Listeners []KafkaListener
+	// Front makes a proxy in front of an address of broker i, counted from 0,
+	// and returns the proxy's. With it every broker has one door more, whose
+	// address it gives to clients is that of the proxy: what comes in through
+	// one of Fronts stays with the proxies.
+	Front func(broker int, addr string) (string, error)
 	// ScramUsers are users with their passwords, for both SCRAM mechanisms,
 	// made when the data folder is.
 	ScramUsers map[string]string
@@ -71,6 +76,8 @@ type ApacheKafka struct {
 	Brokers []string
 	// Doors are the addresses of the further listeners, by name.
 	Doors map[string]string
+	// Fronts are the addresses of the proxies that Front made, if it was given.
+	Fronts []string
 
 	java, libs string
 	quick      bool   // see ShortLived
@@ -135,20 +142,28 @@ func (k *ApacheKafka) start(ctx context.Context, dir string, count int, opts Apa
 	if k.cluster, err = clusterID(dir, count); err != nil {
 		return err
 	}
-	ports, err := freePorts(make([]int, 2*count+len(opts.Listeners))...)
+	ports, err := freePorts(make([]int, 3*count+len(opts.Listeners))...)
 	if err != nil {
 		return err
 	}
-	k.nodes, k.Brokers, k.Doors = nil, nil, make(map[string]string, len(opts.Listeners))
+	k.nodes, k.Brokers, k.Fronts, k.Doors = nil, nil, nil, make(map[string]string, len(opts.Listeners))
 	for i := range count {
 		node := kafkaNode{
 			id: i + 1, dir: filepath.Join(dir, fmt.Sprintf("broker-%d", i+1)),
 			port: ports[2*i], controllerPort: ports[2*i+1],
 		}
 		for j, l := range opts.Listeners {
-			door := kafkaDoor{KafkaListener: l, port: ports[2*count+j]}
+			door := kafkaDoor{KafkaListener: l, port: ports[3*count+j]}
 			node.doors = append(node.doors, door)
 			k.Doors[l.Name] = door.addr()
+		}
+		if opts.Front != nil {
+			door := kafkaDoor{KafkaListener: KafkaListener{Name: "FRONT", Protocol: "PLAINTEXT"}, port: ports[2*count+i]}
+			if door.front, err = opts.Front(i, door.addr()); err != nil {
+				return fmt.Errorf("put a proxy in front of broker %d: %w", node.id, err)
+			}
+			node.doors = append(node.doors, door)
+			k.Fronts = append(k.Fronts, door.front)
 		}
 		k.nodes = append(k.nodes, node)
 		k.Brokers = append(k.Brokers, node.addr())

@@ -36,6 +36,10 @@ func (k *ApacheKafka) javaArgs() []string {
 	return append(args, "-cp", filepath.Join(k.libs, "*"))
 }
 
+// Pid is the process that supervises a broker, which is its only child. Brokers
+// count from 0; it changes with Restart.
+func (k *ApacheKafka) Pid(i int) int { return k.children[i].cmd.Process.Pid }
+
 // Kill ends a broker with SIGKILL, as a crash would. Brokers count from 0.
 func (k *ApacheKafka) Kill(i int) error {
 	return k.children[i].kill()

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -22,6 +23,8 @@ type kafkaDoor struct {
 	KafkaListener
 
 	port int
+	// front is the address that clients are given, where it is another one.
+	front string
 }
 
 func (d kafkaDoor) addr() string { return loopback + ":" + strconv.Itoa(d.port) }
@@ -40,12 +43,12 @@ func (n kafkaNode) properties(nodes []kafkaNode) string {
 	for _, node := range nodes {
 		voters = append(voters, fmt.Sprintf("%d@%s:%d", node.id, loopback, node.controllerPort))
 	}
-	open, protocols, own := n.listeners()
+	open, advertised, protocols, own := n.listeners()
 	lines := []string{
 		"process.roles=broker,controller",
 		fmt.Sprintf("node.id=%d", n.id),
 		fmt.Sprintf("listeners=%s,CONTROLLER://%s:%d", open, loopback, n.controllerPort),
-		"advertised.listeners=" + open,
+		"advertised.listeners=" + advertised,
 		"listener.security.protocol.map=CONTROLLER:PLAINTEXT," + protocols,
 		"controller.listener.names=CONTROLLER",
 		"inter.broker.listener.name=PLAINTEXT",
@@ -56,18 +59,20 @@ func (n kafkaNode) properties(nodes []kafkaNode) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// listeners lists the doors for clients with their addresses, the protocol of
-// each, and the properties that each has of its own.
-func (n kafkaNode) listeners() (open, protocols string, own []string) {
+// listeners lists the doors for clients with their addresses, those that clients
+// are given, the protocol of each, and the properties that each has of its own.
+func (n kafkaNode) listeners() (open, advertised, protocols string, own []string) {
 	addrs, kinds := []string{"PLAINTEXT://" + n.addr()}, []string{"PLAINTEXT:PLAINTEXT"}
+	given := slices.Clone(addrs)
 	for _, d := range n.doors {
 		addrs = append(addrs, d.Name+"://"+d.addr())
+		given = append(given, d.Name+"://"+cmp.Or(d.front, d.addr()))
 		kinds = append(kinds, d.Name+":"+d.Protocol)
 		for _, key := range slices.Sorted(maps.Keys(d.Properties)) {
 			own = append(own, "listener.name."+strings.ToLower(d.Name)+"."+key+"="+d.Properties[key])
 		}
 	}
-	return strings.Join(addrs, ","), strings.Join(kinds, ","), own
+	return strings.Join(addrs, ","), strings.Join(given, ","), strings.Join(kinds, ","), own
 }
 
 // KafkaSettings are what every broker of a cluster for developing and testing
