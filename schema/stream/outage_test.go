@@ -41,8 +41,23 @@ func TestEverythingGoesOnAfterTheBrokerWasKilled(t *testing.T) {
 	if err := v.Barrier(ctx); err == nil {
 		t.Error("a barrier was passed without a broker")
 	}
+	// What is started while the broker is away waits for it.
+	opened := make(chan error, 1)
+	late := cfg
+	late.ClientID = "late"
+	lateConfig := viewConfig(t.TempDir())
+	go func() {
+		v, err := stream.OpenView(t.Context(), late, lateConfig, deps(t))
+		if err == nil {
+			err = v.Close()
+		}
+		opened <- err
+	}()
 	if err := cluster.Restart(context.WithoutCancel(t.Context()), 0); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Errorf("a view that was opened while the broker was away: %v", err)
 	}
 
 	put(t, cfg, inputs, 0, 500, 500)

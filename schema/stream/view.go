@@ -164,22 +164,43 @@ func OpenView(ctx context.Context, cfg Config, vc ViewConfig, deps Deps) (*View,
 	return v, nil
 }
 
+// openWithin is how long a view waits for brokers that do not answer while it is opened: a new leader, or a broker that was
+// started again, is there within seconds.
+const openWithin = time.Minute
+
 func (v *View) open(ctx context.Context) error {
+	begun := time.Now()
+	for failures := 1; ; failures++ {
+		want, starts, ends, err := v.locate(ctx)
+		if err == nil {
+			v.ends = newEndRounds(v.client, v.tps, v.metrics.asked)
+			return v.openStore(ctx, want, starts, ends)
+		}
+		if !passing(err) || time.Since(begun) > openWithin || ended(ctx) {
+			return err
+		}
+		wait := backoff(failures)
+		v.deps.Log.WarnContext(ctx, "view cannot be opened yet", "view", v.vc.Name, "error", err, "wait", wait)
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// locate asks for the topics and for what they have.
+func (v *View) locate(ctx context.Context) (want identity, starts, ends map[TopicPartition]int64, err error) {
 	cluster, topics, err := describe(ctx, v.client, v.cfg.Topics(v.vc.Topics...))
 	if err != nil {
-		return err
+		return identity{}, nil, nil, err
 	}
 	v.topics, v.tps = topics, allPartitions(topics)
-	starts, err := listOffsets(ctx, v.client, atLogStart, v.tps)
-	if err != nil {
-		return err
+	if starts, err = listOffsets(ctx, v.client, atLogStart, v.tps); err != nil {
+		return identity{}, nil, nil, err
 	}
-	ends, err := listOffsets(ctx, v.client, atLogEnd, v.tps)
-	if err != nil {
-		return err
+	if ends, err = listOffsets(ctx, v.client, atLogEnd, v.tps); err != nil {
+		return identity{}, nil, nil, err
 	}
-	v.ends = newEndRounds(v.client, v.tps, v.metrics.asked)
-	return v.openStore(ctx, identity{Version: v.vc.Version, Cluster: cluster, Topics: idsOf(topics)}, starts, ends)
+	return identity{Version: v.vc.Version, Cluster: cluster, Topics: idsOf(topics)}, starts, ends, nil
 }
 
 // DB is the store, for reading: take a snapshot or an iterator from it.
