@@ -7,8 +7,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/throughline/throughline/schema/problem"
 )
 
 // Classes of errors, by what the caller must do. Compare with errors.Is.
@@ -70,15 +68,6 @@ func classifyProduce(err error) error {
 	default:
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-}
-
-// passing says whether a request that failed may succeed a moment later: its broker is away, or a partition has no leader.
-// A topic that is not there is a mistake.
-func passing(err error) bool {
-	if refused, ok := errors.AsType[*kerr.Error](err); ok {
-		return refused.Retriable && !errors.Is(err, kerr.UnknownTopicOrPartition)
-	}
-	return problem.KindOf(refusedBy(err)) == problem.Retry
 }
 
 // lostOwnership says whether a commit failed because the member is no longer the owner.

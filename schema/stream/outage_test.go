@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -51,13 +52,17 @@ func TestEverythingGoesOnAfterTheBrokerWasKilled(t *testing.T) {
 		if err == nil {
 			err = v.Close()
 		}
-		opened <- err
+		tail, failed := stream.OpenTail(t.Context(), late, "tail", states, deps(t))
+		if failed == nil {
+			tail.Close()
+		}
+		opened <- errors.Join(err, failed)
 	}()
 	if err := cluster.Restart(context.WithoutCancel(t.Context()), 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-opened; err != nil {
-		t.Errorf("a view that was opened while the broker was away: %v", err)
+		t.Errorf("a view and a tail that were opened while the broker was away: %v", err)
 	}
 
 	put(t, cfg, inputs, 0, 500, 500)

@@ -67,7 +67,7 @@ func openTail(ctx context.Context, cfg Config, name string, t topic.Name, at int
 		client: client, name: cfg.Topic(t), from: map[int32]int64{}, behind: map[int32]int64{}, caughtUp: make(chan struct{}), deps: deps,
 		next: map[int32]int64{},
 	}
-	if err := tail.find(ctx, at); err != nil {
+	if err := patiently(ctx, deps, "tail of "+tail.name, func() error { return tail.find(ctx, at) }); err != nil {
 		client.Close()
 		return nil, fmt.Errorf("open tail of %s: %w", tail.name, err)
 	}

@@ -164,27 +164,18 @@ func OpenView(ctx context.Context, cfg Config, vc ViewConfig, deps Deps) (*View,
 	return v, nil
 }
 
-// openWithin is how long a view waits for brokers that do not answer while it is opened: a new leader, or a broker that was
-// started again, is there within seconds.
-const openWithin = time.Minute
-
 func (v *View) open(ctx context.Context) error {
-	begun := time.Now()
-	for failures := 1; ; failures++ {
-		want, starts, ends, err := v.locate(ctx)
-		if err == nil {
-			v.ends = newEndRounds(v.client, v.tps, v.metrics.asked)
-			return v.openStore(ctx, want, starts, ends)
-		}
-		if !passing(err) || time.Since(begun) > openWithin || ended(ctx) {
-			return err
-		}
-		wait := backoff(failures)
-		v.deps.Log.WarnContext(ctx, "view cannot be opened yet", "view", v.vc.Name, "error", err, "wait", wait)
-		if err := pause(ctx, wait); err != nil {
-			return err
-		}
+	var want identity
+	var starts, ends map[TopicPartition]int64
+	err := patiently(ctx, v.deps, "view "+v.vc.Name, func() (err error) {
+		want, starts, ends, err = v.locate(ctx)
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	v.ends = newEndRounds(v.client, v.tps, v.metrics.asked)
+	return v.openStore(ctx, want, starts, ends)
 }
 
 // locate asks for the topics and for what they have.
