@@ -83,7 +83,7 @@ func TestAnEndpointIsRegisteredToldAndLookedAt(t *testing.T) {
 		"a broken filter":      {`{"url":"https://example.com","events":["event.linked"],"filter":"1 +"}`, "/filter"},
 		"a filter of a number": {`{"url":"https://example.com","events":["event.linked"],"filter":"1 + 1"}`, "/filter"},
 		"an unserved event":    {`{"url":"https://example.com","events":["queue.formed"]}`, "/events/0"},
-		"an unserved format":   {`{"url":"https://example.com","events":["event.linked"],"format":"slack"}`, "/format"},
+		"another service":      {`{"url":"https://hooks.slack.com/services/T0/B0/x","events":["event.linked"],"format":"teams"}`, "/format"},
 		"an unserved digest":   {`{"url":"https://example.com","events":["event.linked"],"digestSeconds":60}`, "/digestSeconds"},
 		"an unserved order":    {`{"url":"https://example.com","events":["event.linked"],"ordering":"conversation"}`, "/ordering"},
 		"a misspelt member":    {`{"url":"https://example.com","events":["event.linked"],"filtre":""}`, "/filtre"},

@@ -38,6 +38,8 @@ type lane struct {
 	breaker breaker
 	limiter *rate.Limiter
 	limit   float64
+	// budget is what the endpoint's service allows at its URL, which other endpoints may have as well; nil for no bound.
+	budget *rate.Limiter
 	// average is about how long an attempt takes.
 	average time.Duration
 	// parked is about how many deliveries were put off and have not come back.

@@ -29,6 +29,8 @@ type sender struct {
 	slots chan struct{}
 	// doubts are deliveries whose endpoint seems to be gone or disabled, as far as the view knows.
 	doubts chan job
+	// budgets are what services allow at their URLs.
+	budgets *budgets
 
 	mu    sync.Mutex
 	lanes map[string]*lane
@@ -40,7 +42,7 @@ const doubtBuffer = 10_000
 func newSender(cfg Config, deps Deps, p *poster, m *metrics) *sender {
 	return &sender{
 		cfg: cfg, poster: p, metrics: m, log: deps.Log, now: deps.Now, slots: make(chan struct{}, cfg.Concurrency),
-		doubts: make(chan job, doubtBuffer), lanes: map[string]*lane{},
+		doubts: make(chan job, doubtBuffer), budgets: &budgets{byURL: map[string]*budget{}}, lanes: map[string]*lane{},
 	}
 }
 
@@ -139,7 +141,7 @@ func (s *sender) enqueue(ctx context.Context, to *target, j job) {
 		return
 	}
 	l := s.lane(to.Workspace, to.ID)
-	l.limitTo(to.RateLimit)
+	s.budgets.limit(l, to)
 	if deferral, reason := l.offer(j, s.now()); deferral > 0 {
 		s.park(j, deferral, reason)
 		return
@@ -182,6 +184,7 @@ func (s *sender) sweep(ctx context.Context) error {
 			}
 		}
 		s.mu.Unlock()
+		s.budgets.sweep(now)
 	}
 }
 
@@ -202,7 +205,7 @@ func (s *sender) pump(ctx context.Context, l *lane) {
 // run makes one attempt and settles its delivery.
 func (s *sender) run(ctx context.Context, l *lane, j job, limiter *rate.Limiter) {
 	defer s.pump(ctx, l)
-	if limiter != nil && limiter.Wait(ctx) != nil {
+	if limiter != nil && limiter.Wait(ctx) != nil || l.spend(ctx) != nil {
 		l.left()
 		return
 	}
@@ -232,6 +235,9 @@ func (s *sender) attempt(ctx context.Context, l *lane, j job) {
 	var c content
 	if err == nil && why == "" {
 		c, err = s.open(ctx, d)
+	}
+	if err == nil && why == "" {
+		c.body, err = render(to.Format, c.body)
 	}
 	switch {
 	case errors.Is(err, errErased):

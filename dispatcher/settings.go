@@ -73,8 +73,10 @@ func (s *Service) settings(b *endpointBody, id string, before *target, now time.
 	broken = append(broken, p.Validate()...)
 	if b.URL == "" {
 		add("/url", "is required")
-	} else if _, err := s.guard.checkURL(b.URL); err != nil {
+	} else if u, err := s.guard.checkURL(b.URL); err != nil {
 		add("/url", err.Error())
+	} else if pointer, detail := misfit(e.Format, u); detail != "" {
+		add(pointer, detail)
 	}
 	f, err := s.filters.compile(e.Filter)
 	if err != nil {
@@ -143,9 +145,6 @@ func unserved(e *webhook.Endpoint) []object.Violation {
 		if canonical, _ := webhook.ParseEventType(name); !slices.Contains(served(), canonical) {
 			add(fmt.Sprintf("/events/%d", i), "%s is not told of by this version", name)
 		}
-	}
-	if e.Format != webhook.FormatJSON {
-		add("/format", "this version delivers json only")
 	}
 	if e.DigestSeconds != 0 {
 		add("/digestSeconds", "this version makes no digests: use 0")
