@@ -173,7 +173,9 @@ func (r *sizesRow) fields() []any { return []any{&r.interval, &r.group, &r.size,
 // length does not count: what happens at one instant is added up first. An interval begins with those who are there.
 //
 // Stays are known from three sides: those that begin in the range, those that a row from then on has ended, and those of
-// conversations that are in the queue now. What two sides know is one stay, and has an end if either knows it.
+// conversations that are in the queue now. What two sides know is one stay, and has an end if either knows it. Where teams
+// are told apart a team may have a conversation twice from one instant on, for no time at first: then it is there until the
+// later end, and for good where it came more often than it left.
 func (q reportQuery) sizes() statement {
 	c := q.clauses()
 	ws := c.where[0]
@@ -183,24 +185,29 @@ func (q reportQuery) sizes() statement {
 		open = "toUnixTimestamp64Milli(parseDateTime64BestEffort(JSONExtractString(conversation, 'teamQueuedAt'), 3, 'UTC'))"
 		begins, ends = "to_state = 'QUEUED' AND (from_state != 'QUEUED' OR stay_continues = 1)", "stay_ended = 1"
 	}
+	stay := "conversation_id, n, began"
+	if q.by == byTeam {
+		stay += ", whose"
+	}
 	const never = "9223372036854775807"
 	text := `WITH stays AS (
-  SELECT argMin(whose, until) AS g, began, min(until) AS ended
+  SELECT argMin(whose, until) AS g, began,
+    if(countIf(side = 1) > countIf(side = -1) OR countIf(side = -1) = 0, ` + never + `, maxIf(until, side = -1)) AS ended
   FROM (
-    SELECT conversation_id, stay_number AS n, ` + q.group("toString(team)", "toString(channel)", "''") + ` AS whose, ` + occurred + ` AS began, ` + never + ` AS until
+    SELECT conversation_id, stay_number AS n, ` + q.group("toString(team)", "toString(channel)", "''") + ` AS whose, ` + occurred + ` AS began, ` + never + ` AS until, 1 AS side
     FROM ` + table.Transitions + `
     WHERE ` + ws + ` AND occurred_at >= ` + instant("from") + ` AND occurred_at < ` + instant("to") + ` AND ` + begins + `
     UNION ALL
-    SELECT conversation_id, stay_number AS n, ` + q.group("toString(stay_team)", "toString(stay_channel)", "agent_id") + ` AS whose, ` + q.began() + ` AS began, ` + occurred + ` AS until
+    SELECT conversation_id, stay_number AS n, ` + q.group("toString(stay_team)", "toString(stay_channel)", "agent_id") + ` AS whose, ` + q.began() + ` AS began, ` + occurred + ` AS until, -1 AS side
     FROM ` + table.Transitions + `
     WHERE ` + ws + ` AND ` + ends + ` AND occurred_at >= ` + instant("from") + ` AND stay_began < ` + instant("to") + `
     UNION ALL
-    SELECT conversation_id, stays AS n, ` + q.group("toString(team)", "toString(channel)", "''") + ` AS whose, ` + open + ` AS began, ` + never + ` AS until
+    SELECT conversation_id, stays AS n, ` + q.group("toString(team)", "toString(channel)", "''") + ` AS whose, ` + open + ` AS began, ` + never + ` AS until, 0 AS side
     FROM ` + table.Conversations + ` FINAL
     WHERE ` + ws + ` AND state = 'QUEUED'
   )
   WHERE began < {to:Int64}
-  GROUP BY conversation_id, n, began
+  GROUP BY ` + stay + `
 )
 SELECT i, g, max(size) AS longest, argMax(at, (size, -at))
 FROM (

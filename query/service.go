@@ -37,6 +37,8 @@ type Deps struct {
 	Require func(scopes []workspace.Scope, next web.Handler) web.Handler
 	// TimeZone is that of a workspace; its days begin in it.
 	TimeZone func(workspace string) (*time.Location, error)
+	// Now is the wallboard's clock; nil means time.Now.
+	Now func() time.Time
 }
 
 // Service answers reads. Make it with New, mount Handler or set Config.Listen, and keep Run running.
@@ -61,7 +63,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, errors.New("configure query: nothing checks the API keys, or knows the workspaces")
 	}
 	s := &Service{cfg: cfg, deps: deps, html: newSanitizer(), metrics: newMetrics(deps.Reg)}
-	s.feed = wallboard.NewFeed(wallboard.Deps{Kafka: cfg.Kafka, Log: deps.Log, Reg: deps.Reg})
+	s.feed = wallboard.NewFeed(wallboard.Deps{Kafka: cfg.Kafka, Log: deps.Log, Reg: deps.Reg, Now: deps.Now})
 	s.screens = newScreens(s.board, s.metrics.streams)
 	s.router = s.routes()
 	return s, nil
