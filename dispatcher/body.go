@@ -95,6 +95,34 @@ func transitionBody(t *conversation.Transition, p *conversation.Personal) ([]byt
 	})
 }
 
+// queueData is the data of queue.formed and queue.cleared.
+type queueData struct {
+	Queue queueAnswer `json:"queue"`
+	Cause queueCause  `json:"cause"`
+}
+
+// queueAnswer is the queue of a team; the team is null for conversations that have none.
+type queueAnswer struct {
+	Team      *string `json:"team"`
+	Size      int     `json:"size"`
+	Threshold int     `json:"threshold"`
+}
+
+// queueCause is the transition by which the size crossed the threshold.
+type queueCause struct {
+	ConversationID string `json:"conversationId"`
+	Version        int64  `json:"version"`
+	Type           string `json:"type"`
+}
+
+// queueBody is the body of queue.formed and queue.cleared. It is the same for all endpoints that are told of a change: they
+// have the same threshold.
+func queueBody(n queueNews) ([]byte, error) {
+	return encodeBody(n.eventType(), n.OccurredAt, queueData{
+		queueAnswer{optional(n.Team), n.size, n.threshold}, queueCause{n.ConversationID, n.ConversationVersion, n.Transition},
+	})
+}
+
 // optional is null for what is absent.
 func optional(s string) *string {
 	if s == "" {

@@ -30,6 +30,11 @@ const (
 	transitionSchema = `{"type":"object","required":["conversation","transition"],"properties":{` +
 		`"conversation":{"$ref":"#/$defs/Conversation"},"transition":{"$ref":"#/$defs/ShownTransition",` +
 		`"properties":{"type":{"const":"%s"}}}}}`
+	queueSchema = `{"type":"object","required":["queue","cause"],"properties":{"queue":{"type":"object",` +
+		`"required":["team","size","threshold"],"properties":{"team":{"type":["string","null"]},` +
+		`"size":{"type":"integer","minimum":0},"threshold":{"type":"integer","minimum":1}}},` +
+		`"cause":{"type":"object","required":["conversationId","version","type"],"properties":{` +
+		`"conversationId":{"type":"string"},"version":{"type":"integer","minimum":1},"type":{"type":"string"}}}}}`
 	disabledSchema = `{"type":"object","required":["endpoint"],"properties":{"endpoint":{"type":"object",` +
 		`"required":["id","reason","disabledAt"],"properties":{"id":{"type":"string"},"reason":{"enum":["gone","failing"]},` +
 		`"disabledAt":{"$ref":"#/$defs/Time"},"failingSince":{"type":["string","null"]}}}}}`
@@ -66,6 +71,10 @@ func tells(name string) (description, schema string) {
 		description = "A conversation was rated or commented on. conversation.rated names it too."
 	case webhook.ConversationClosed:
 		description = "A conversation has ended."
+	case webhook.QueueFormed:
+		return "The queue of a team has grown to queueThreshold.", queueSchema
+	case webhook.QueueCleared:
+		return "The queue of a team has shrunk below queueThreshold.", queueSchema
 	case webhook.EndpointDisabled:
 		return "Another endpoint of the workspace was given up: it answered 410, or it failed for five days.", disabledSchema
 	case webhook.DeliveryExhausted:
@@ -87,7 +96,7 @@ func newCatalogue() ([]eventType, error) {
 		return nil, err
 	}
 	var all []eventType
-	for _, name := range served() {
+	for _, name := range webhook.EventTypes() {
 		description, data := tells(name)
 		uses := []string{"Time"}
 		for _, used := range []string{"Conversation", "ObjectType", "Ref", "ShownTransition"} {

@@ -82,7 +82,7 @@ func TestAnEndpointIsRegisteredToldAndLookedAt(t *testing.T) {
 		"no URL":               {`{"events":["event.linked"]}`, "/url"},
 		"a broken filter":      {`{"url":"https://example.com","events":["event.linked"],"filter":"1 +"}`, "/filter"},
 		"a filter of a number": {`{"url":"https://example.com","events":["event.linked"],"filter":"1 + 1"}`, "/filter"},
-		"an unserved event":    {`{"url":"https://example.com","events":["queue.formed"]}`, "/events/0"},
+		"an unknown event":     {`{"url":"https://example.com","events":["queue.melted"]}`, "/events/0"},
 		"another service":      {`{"url":"https://hooks.slack.com/services/T0/B0/x","events":["event.linked"],"format":"teams"}`, "/format"},
 		"an unserved digest":   {`{"url":"https://example.com","events":["event.linked"],"digestSeconds":60}`, "/digestSeconds"},
 		"an unserved order":    {`{"url":"https://example.com","events":["event.linked"],"ordering":"conversation"}`, "/ordering"},

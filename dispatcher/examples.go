@@ -30,6 +30,18 @@ func examples() (map[string][]byte, error) {
 	}, &event.Personal{Description: "How does it work?", Icon: "📖", Payload: `{"company":"Atlas"}`}); err != nil {
 		return nil, err
 	}
+	joined := webhook.QueueChange{
+		Team: "sales", ConversationID: "chat-4711", ConversationVersion: 2, Transition: "queued", Joined: true, OccurredAt: exampleTime(20),
+	}
+	if all[webhook.QueueFormed], err = queueBody(queueNews{&joined, 3, 3}); err != nil {
+		return nil, err
+	}
+	left := webhook.QueueChange{
+		Team: "sales", ConversationID: "chat-4711", ConversationVersion: 4, Transition: "assigned", OccurredAt: exampleTime(60),
+	}
+	if all[webhook.QueueCleared], err = queueBody(queueNews{&left, 2, 3}); err != nil {
+		return nil, err
+	}
 	if all[webhook.EndpointDisabled], err = encodeBody(webhook.EndpointDisabled, exampleTime(0), disabledData{disabledEndpoint{
 		ID: "crm", Reason: webhook.ReasonFailing, DisabledAt: exampleTime(0), FailingSince: event.TimeOf(exampleTime(0).Add(-giveUpAfter)),
 	}}); err != nil {

@@ -15,15 +15,23 @@ import (
 	"github.com/throughline/throughline/schema/webhook"
 )
 
-// planner turns records of a topic into deliveries: one for each endpoint that wants what a record tells. It keeps no state
-// of its own, so that what it gives for a record depends on the record and the endpoints alone.
-type planner struct {
+// planning is what all planners have: it makes deliveries, one for each endpoint that wants what there is to tell.
+type planning struct {
 	// role is that of its processor, which dead letters name.
 	role      string
-	read      func(r *stream.Record) (news, error)
 	directory *directory
 	records   records
 	metrics   *metrics
+}
+
+// planner turns records of a topic into deliveries. It keeps no state of its own, so that what it gives for a record
+// depends on the record and the endpoints alone.
+type planner struct {
+	*planning
+
+	read func(r *stream.Record) (news, error)
+	// also makes other records of what is told, whether or not an endpoint wants it. It may be nil.
+	also func(to records, n news) ([]*stream.Record, error)
 }
 
 // news is what a record tells.
@@ -40,6 +48,12 @@ type news interface {
 // so it cannot learn from them which inputs are answered. It need not: where a transaction was torn, which the embedded
 // broker alone does, an event is planned again with the same id.
 func (p *planner) Load(_ context.Context, _ int32, out *stream.OutputReader) error {
+	p.records.queues = out.Partitions(topic.WebhookQueues)
+	return p.count(out)
+}
+
+// count learns the number of partitions of the topics that are keyed by endpoint.
+func (p *planning) count(out *stream.OutputReader) error {
 	p.records.deliveries = out.Partitions(topic.WebhookDeliveries)
 	if p.records.deliveries == 0 {
 		return errors.New("topic webhook-deliveries has no partitions")
@@ -94,6 +108,16 @@ func (p *planner) plan(ctx context.Context, r *stream.Record) ([]*stream.Record,
 	if err != nil {
 		return p.dead(err.Error(), "", r)
 	}
+	out, err := p.tell(ctx, n, r)
+	if err != nil || p.also == nil {
+		return out, err
+	}
+	more, err := p.also(p.records, n)
+	return append(out, more...), err
+}
+
+// tell makes the deliveries of a record for the endpoints of its workspace.
+func (p *planning) tell(ctx context.Context, n news, r *stream.Record) ([]*stream.Record, error) {
 	all, err := p.directory.of(n.about())
 	if err != nil {
 		return nil, err
@@ -157,7 +181,7 @@ func (s sealed) open(ctx context.Context, d *directory, into any) (*seal.DataKey
 }
 
 // deliver makes a delivery for each endpoint whose filter lets the occurrence through.
-func (p *planner) deliver(o *occurrence, wanting []*target) ([]*stream.Record, error) {
+func (p *planning) deliver(o *occurrence, wanting []*target) ([]*stream.Record, error) {
 	var data map[string]any
 	var closed []byte
 	var out []*stream.Record
@@ -201,7 +225,7 @@ func (p *planner) deliver(o *occurrence, wanting []*target) ([]*stream.Record, e
 	return out, nil
 }
 
-func (p *planner) dead(reason, workspace string, r *stream.Record) ([]*stream.Record, error) {
+func (p *planning) dead(reason, workspace string, r *stream.Record) ([]*stream.Record, error) {
 	p.metrics.dead.WithLabelValues("plan").Inc()
 	letter, err := p.records.deadLetter(p.role, reason, workspace, r)
 	if err != nil {

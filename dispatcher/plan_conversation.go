@@ -59,3 +59,39 @@ func (n transitionNews) occurrence(ctx context.Context, d *directory, at event.T
 	o.body, err = transitionBody(n.Transition, &personal)
 	return o, err
 }
+
+// transitionID names a transition, as on timelines.
+func transitionID(conversationID string, version int64) string {
+	return conversationID + ":" + strconv.FormatInt(version, 10)
+}
+
+// queueChanges says whose queue a transition has left and whose it has joined: of a conversation that went over from one
+// team's queue to another's, both.
+func queueChanges(to records, n news) ([]*stream.Record, error) {
+	t, ok := n.(transitionNews)
+	if !ok {
+		return nil, nil
+	}
+	change := webhook.QueueChange{
+		Workspace: t.Workspace, ConversationID: t.ConversationID, ConversationVersion: t.Version, Transition: string(t.Type),
+		OccurredAt: t.OccurredAt, ReceivedAt: t.ReceivedAt,
+	}
+	var out []*stream.Record
+	add := func(team string, joined bool) error {
+		change.Team, change.Joined = team, joined
+		r, err := to.queueChange(&change)
+		out = append(out, r)
+		return err
+	}
+	if t.Stay != nil {
+		if err := add(t.Stay.Team, false); err != nil {
+			return nil, err
+		}
+	}
+	if t.To == conversation.StateQueued && (t.From != conversation.StateQueued || t.Stay != nil) {
+		if err := add(t.After.Team, true); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -91,10 +91,10 @@ func (k *talk) step(c conversation.Command, who conversation.Parties) []said {
 	return all
 }
 
-// planned reads deliveries in the order of the log, up to the first one that ends the reading.
-func (w *world) planned(end func(*webhook.Delivery) bool) []*webhook.Delivery {
+// read gives records of a topic in the order of the log to take, partition by partition, until it says that it has enough.
+func (w *world) read(name topic.Name, take func(*stream.Record) (enough bool)) {
 	w.t.Helper()
-	cl, err := stream.Open(w.kafka, slog.New(slog.DiscardHandler), nil, kgo.ConsumeTopics(w.kafka.Topic(topic.WebhookDeliveries)),
+	cl, err := stream.Open(w.kafka, slog.New(slog.DiscardHandler), nil, kgo.ConsumeTopics(w.kafka.Topic(name)),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
 	if err != nil {
 		w.t.Fatal(err)
@@ -102,24 +102,28 @@ func (w *world) planned(end func(*webhook.Delivery) bool) []*webhook.Delivery {
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	var all []*webhook.Delivery
-	for ended := false; !ended; {
+	for enough := false; !enough; {
 		fetches := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
-			w.t.Fatalf("the last of %d deliveries is not planned", len(all))
+			w.t.Fatalf("%s has not what is waited for", name)
 		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			d, err := webhook.ParseDelivery(r.Value)
-			if err != nil {
-				w.t.Error(err)
-				return
-			}
-			if !ended {
-				all = append(all, d)
-				ended = end(d)
-			}
-		})
+		fetches.EachRecord(func(r *kgo.Record) { enough = enough || take(r) })
 	}
+}
+
+// planned reads deliveries up to the first one that ends the reading.
+func (w *world) planned(end func(*webhook.Delivery) bool) []*webhook.Delivery {
+	w.t.Helper()
+	var all []*webhook.Delivery
+	w.read(topic.WebhookDeliveries, func(r *stream.Record) bool {
+		d, err := webhook.ParseDelivery(r.Value)
+		if err != nil {
+			w.t.Error(err)
+			return false
+		}
+		all = append(all, d)
+		return end(d)
+	})
 	return all
 }
 

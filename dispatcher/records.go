@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/stream"
@@ -13,6 +14,7 @@ import (
 const (
 	rolePlan              = "webhook-plan"
 	rolePlanConversations = "webhook-plan-conversations"
+	rolePlanQueues        = "webhook-plan-queues"
 	roleSend              = "webhook-send"
 	roleRetry             = "webhook-retry"
 	roleReplay            = "webhook-replay"
@@ -33,6 +35,7 @@ func Groups() []Group {
 	return []Group{
 		{Name: rolePlan, Topics: []topic.Name{topic.Events}},
 		{Name: rolePlanConversations, Topics: []topic.Name{topic.Conversations}},
+		{Name: rolePlanQueues, Topics: []topic.Name{topic.WebhookQueues}},
 		{Name: roleSend, Topics: []topic.Name{topic.WebhookDeliveries}},
 		{Name: roleRetry, Topics: tierTopics()},
 		{Name: roleReplay, Topics: []topic.Name{topic.WebhookReplays}},
@@ -52,6 +55,8 @@ type records struct {
 	kafka stream.Config
 	// deliveries is the number of partitions of webhook-deliveries, and of every topic that is keyed by endpoint.
 	deliveries int
+	// queues is the number of partitions of webhook-queues.
+	queues int
 }
 
 // maxDeadKeyBytes bounds what a dead letter keeps of its source's key.
@@ -108,6 +113,33 @@ func (r records) state(s *webhook.State, at event.Time) (*stream.Record, error) 
 	}
 	return r.record(topic.WebhookEndpoints, 0, stateKey(s.Workspace, s.ID), value, topic.Envelope{
 		ID: s.ID, Type: topic.TypeWebhookState, Workspace: s.Workspace, Time: at.Time,
+	}), nil
+}
+
+// queueKey is the key of everything about the queue of a team.
+func queueKey(workspace, team string) []byte {
+	return topic.Key(workspace, string(webhook.QueueType), team)
+}
+
+func (r records) queueChange(c *webhook.QueueChange) (*stream.Record, error) {
+	value, err := c.Encode()
+	if err != nil {
+		return nil, err
+	}
+	key := queueKey(c.Workspace, c.Team)
+	return r.record(topic.WebhookQueues, stream.PartitionOf(key, r.queues), key, value, topic.Envelope{
+		ID: transitionID(c.ConversationID, c.ConversationVersion), Type: topic.TypeQueueChange, Workspace: c.Workspace, Time: c.OccurredAt.Time,
+	}), nil
+}
+
+// queueSize is the size of a queue, in the partition of its changes.
+func (r records) queueSize(partition int32, s *webhook.QueueSize, at time.Time) (*stream.Record, error) {
+	value, err := s.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return r.record(topic.WebhookQueueSizes, partition, queueKey(s.Workspace, s.Team), value, topic.Envelope{
+		ID: s.Team, Type: topic.TypeQueueSize, Workspace: s.Workspace, Time: at,
 	}), nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,7 +61,7 @@ type Service struct {
 	router  *web.Router
 	// catalogue is made when it is asked for the first time.
 	catalogue func() ([]eventType, error)
-	planners  []*planner
+	planners  []*planning
 	sender    *sender
 	retries   *retries
 	replays   *replays
@@ -100,16 +101,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s.sender = newSender(cfg, deps, poster, s.metrics)
 	s.retries = &retries{metrics: s.metrics, log: deps.Log, now: deps.Now}
 	s.replays = &replays{cfg: cfg, deps: deps, past: s.past, metrics: s.metrics, log: deps.Log, now: deps.Now}
-	for _, p := range []struct {
-		planner
-		input topic.Name
-	}{
-		{planner{role: rolePlan, read: readLinked}, topic.Events},
-		{planner{role: rolePlanConversations, read: readTransition}, topic.Conversations},
-	} {
-		if err == nil {
-			err = s.plan(&p.planner, p.input)
-		}
+	if err == nil {
+		err = s.plan()
 	}
 	if err == nil {
 		s.sending, err = s.sender.tracked(deps, cfg)
@@ -127,16 +120,45 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	return s, nil
 }
 
-// plan adds a planner of a topic.
-func (s *Service) plan(p *planner, input topic.Name) error {
-	p.records, p.metrics = records{kafka: s.deps.Kafka}, s.metrics
-	processor, err := stream.NewProcessor(s.deps.Kafka, stream.ProcessorConfig{
-		Role: p.role, Instance: s.cfg.Instance, Input: input,
-		Outputs: []topic.Name{topic.WebhookDeliveries, topic.DeadLetters}, MaxBatchRecords: s.cfg.MaxBatch,
-	}, p, stream.Deps{Log: s.log, Reg: s.deps.Reg, Traces: s.deps.Traces})
-	s.planners, s.planning = append(s.planners, p), append(s.planning, processor)
-	s.replays.sources = append(s.replays.sources, source{input, p})
-	return err
+// plan adds the planners, each with the processor that runs it.
+func (s *Service) plan() error {
+	deliveries := []topic.Name{topic.WebhookDeliveries, topic.DeadLetters}
+	for _, p := range []struct {
+		role    string
+		handler func(*planning) stream.Handler
+		input   topic.Name
+		outputs []topic.Name
+	}{
+		{rolePlan, s.replayed(topic.Events, planner{read: readLinked}), topic.Events, deliveries},
+		{
+			rolePlanConversations, s.replayed(topic.Conversations, planner{read: readTransition, also: queueChanges}),
+			topic.Conversations, append(slices.Clone(deliveries), topic.WebhookQueues),
+		},
+		{
+			rolePlanQueues,
+			func(p *planning) stream.Handler { return newQueuePlanner(p) },
+			topic.WebhookQueues, append(slices.Clone(deliveries), topic.WebhookQueueSizes),
+		},
+	} {
+		shared := &planning{role: p.role, records: records{kafka: s.deps.Kafka}, metrics: s.metrics}
+		processor, err := stream.NewProcessor(s.deps.Kafka, stream.ProcessorConfig{
+			Role: p.role, Instance: s.cfg.Instance, Input: p.input, Outputs: p.outputs, MaxBatchRecords: s.cfg.MaxBatch,
+		}, p.handler(shared), stream.Deps{Log: s.log, Reg: s.deps.Reg, Traces: s.deps.Traces})
+		if err != nil {
+			return err
+		}
+		s.planners, s.planning = append(s.planners, shared), append(s.planning, processor)
+	}
+	return nil
+}
+
+// replayed makes a planner, of which replays make use too.
+func (s *Service) replayed(input topic.Name, p planner) func(*planning) stream.Handler {
+	return func(shared *planning) stream.Handler {
+		p.planning = shared
+		s.replays.sources = append(s.replays.sources, source{input, &p})
+		return &p
+	}
 }
 
 // Handler answers the routes of webhooks. Before Run has opened what they need, they answer 503.

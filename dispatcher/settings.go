@@ -141,28 +141,13 @@ func unserved(e *webhook.Endpoint) []object.Violation {
 	add := func(pointer, format string, args ...any) {
 		v = append(v, object.Violation{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
-	for i, name := range e.Events {
-		if canonical, _ := webhook.ParseEventType(name); !slices.Contains(served(), canonical) {
-			add(fmt.Sprintf("/events/%d", i), "%s is not told of by this version", name)
-		}
-	}
 	if e.DigestSeconds != 0 {
 		add("/digestSeconds", "this version makes no digests: use 0")
 	}
 	if e.Ordering != webhook.OrderingNone {
 		add("/ordering", "this version does not keep an order: use none")
 	}
-	if e.QueueThreshold != webhook.DefaultThreshold {
-		add("/queueThreshold", "this version does not tell of queues: use %d", webhook.DefaultThreshold)
-	}
 	return v
-}
-
-// served lists the types of events that this version plans.
-func served() []string {
-	return slices.DeleteFunc(webhook.EventTypes(), func(name string) bool {
-		return name == webhook.QueueFormed || name == webhook.QueueCleared
-	})
 }
 
 // normalize brings lists into the form in which they are kept: each item once, by its canonical name.

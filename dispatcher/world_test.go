@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,6 +104,14 @@ func service(kafka stream.Config, tables store.Config, cfg Config, master *seal.
 // start runs a dispatcher until the test ends.
 func (w *world) start() *Service {
 	w.t.Helper()
+	s := w.service()
+	w.run(s)
+	return s
+}
+
+// service builds a dispatcher of this log.
+func (w *world) service() *Service {
+	w.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("DISPATCHER_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -111,17 +120,16 @@ func (w *world) start() *Service {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.run(s)
 	return s
 }
 
-// run runs a dispatcher until the test ends, and waits until it knows its endpoints.
-func (w *world) run(s *Service) {
+// run runs a dispatcher until it is stopped or the test ends, and waits until it knows its endpoints.
+func (w *world) run(s *Service) (stop func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	w.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		select {
 		case err := <-done:
@@ -132,7 +140,9 @@ func (w *world) run(s *Service) {
 			w.t.Error("dispatcher did not stop within 30 s")
 		}
 	})
+	w.t.Cleanup(stop)
 	w.eventually("the endpoints are there", func() bool { d := s.directory.Load(); return d != nil && d.view.Ready() == nil })
+	return stop
 }
 
 // endpoint registers an endpoint for events, as if long ago, and otherwise as changed.

@@ -17,6 +17,7 @@ type OutputReader struct {
 	deps      Deps
 	partition int32
 	input     string
+	committed int64
 	metas     map[string]topicMeta
 	starts    map[TopicPartition]int64
 	ends      map[TopicPartition]int64
@@ -50,12 +51,15 @@ func openOutputs(ctx context.Context, client *kgo.Client, p *Processor, partitio
 		return nil, err
 	}
 	return &OutputReader{
-		cfg: p.cfg.with(p.pc.Role), deps: p.deps, partition: partition, input: p.input,
+		cfg: p.cfg.with(p.pc.Role), deps: p.deps, partition: partition, input: p.input, committed: committed,
 		metas: metas, starts: starts, ends: ends,
 		answered: newAnswered(committed, ends[in]),
 		limit:    ends[in],
 	}, nil
 }
+
+// Committed is the input offset that the group has committed for the partition: everything below it is answered.
+func (o *OutputReader) Committed() int64 { return o.committed }
 
 // Answered tells what the handler's checkpoint knows: every input below offset was answered when it was written.
 // It is believed only as far as the input topic has records.

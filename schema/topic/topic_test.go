@@ -21,6 +21,7 @@ func TestTopicsThatShareAPartitionNumberGetTheSame(t *testing.T) {
 	for _, name := range []topic.Name{
 		topic.Submissions, topic.Events, topic.Rejections,
 		topic.ConversationCommands, topic.Conversations, topic.ConversationState, topic.CommandReplies,
+		topic.WebhookQueues, topic.WebhookQueueSizes,
 	} {
 		if partitions[name] != 7 {
 			t.Errorf("%s has %d partitions, want 7", name, partitions[name])

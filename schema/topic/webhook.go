@@ -1,5 +1,7 @@
 package topic
 
+import "time"
+
 // The topics of webhooks (package webhook).
 const (
 	// WebhookEndpoints holds endpoints and their states.
@@ -16,6 +18,10 @@ const (
 	WebhookAttempts Name = "webhook-attempts.v1"
 	// WebhookReplays holds jobs that send events again, and how far they have come.
 	WebhookReplays Name = "webhook-replays.v1"
+	// WebhookQueues holds who came into the queues of teams and left them, in the order in which that is counted.
+	WebhookQueues Name = "webhook-queues.v1"
+	// WebhookQueueSizes holds the sizes of the queues of teams.
+	WebhookQueueSizes Name = "webhook-queue-sizes.v1"
 )
 
 // Types of the records of webhooks, as in ce_type.
@@ -26,10 +32,12 @@ const (
 	TypeWebhookAttempt  = "throughline.webhook-attempt"
 	TypeWebhookReplay   = "throughline.webhook-replay"
 	TypeWebhookCancel   = "throughline.webhook-replay-cancel"
+	TypeQueueChange     = "throughline.queue-change"
+	TypeQueueSize       = "throughline.queue-size"
 )
 
 // webhooks lists the topics of webhooks. The order of writes to an endpoint and to its state counts, so they are in one
-// partition.
+// partition. The two of queues share their number of partitions, because the planner of queues writes to the one it reads.
 func webhooks() []Spec {
 	retries := func(name Name, delay string) Spec {
 		return Spec{Name: name, Retention: 7 * day, Purpose: "A delivery that is attempted again, after " + delay + " in this topic."}
@@ -55,6 +63,15 @@ func webhooks() []Spec {
 		{
 			Name: WebhookReplays, Compacted: true, DeleteRetention: TombstoneRetention,
 			Purpose: "A job that sends events to an endpoint again: its range, how far it has come, and that it is to be cancelled.",
+		},
+		{
+			Name: WebhookQueues, Retention: 7 * day,
+			Purpose: "A conversation came into the queue of a team, or left it.",
+		},
+		{
+			// A size is written at every batch; those that were replaced go soon, so that a restart reads few.
+			Name: WebhookQueueSizes, Compacted: true, DeleteRetention: TombstoneRetention, MaxLag: time.Hour,
+			Purpose: "The size of the queue of a team, as far as it was counted.",
 		},
 	}
 }

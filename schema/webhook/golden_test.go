@@ -64,6 +64,20 @@ func replay() *webhook.Replay {
 	}
 }
 
+func queueChange() *webhook.QueueChange {
+	return &webhook.QueueChange{
+		Version: 1, Workspace: "acme", Team: "sales", ConversationID: "k1", ConversationVersion: 2, Transition: "queued", Joined: true,
+		OccurredAt: at(), ReceivedAt: after(time.Second),
+	}
+}
+
+func queueSize() *webhook.QueueSize {
+	return &webhook.QueueSize{
+		Version: 1, Workspace: "acme", Team: "sales", QueueCount: webhook.QueueCount{Size: 3, Counted: map[int32]int64{0: 41, 2: 7}},
+		Before: webhook.QueueCount{Size: 2, Counted: map[int32]int64{0: 40, 2: 7}},
+	}
+}
+
 // record is what all records of this package can.
 type record interface{ Encode() ([]byte, error) }
 
@@ -84,6 +98,9 @@ func TestGoldenRecordsAreStillRead(t *testing.T) {
 				parts[1], parts[2] = webhook.ReplayType, id
 			case topic.TypeWebhookCancel:
 				parts[1], parts[2] = webhook.CancelType, id
+			case topic.TypeQueueChange, topic.TypeQueueSize:
+				parts = []string{"acme", string(webhook.QueueType), "sales"}
+			default:
 			}
 			return golden.Of(of, topic.Key(parts...), &topic.Envelope{ID: id, Type: kind, Workspace: "acme", Time: at().Time}, value)
 		}).Bytes()
@@ -112,6 +129,16 @@ func TestGoldenRecordsAreStillRead(t *testing.T) {
 		d := delivery()
 		got, err := webhook.ParseDelivery(read(t, "delivery", topic.WebhookDeliveries, topic.TypeWebhookDelivery, d.ID, d))
 		same(t, d, got, err)
+	})
+	t.Run("queue change", func(t *testing.T) {
+		t.Parallel()
+		got, err := webhook.ParseQueueChange(read(t, "queue-change", topic.WebhookQueues, topic.TypeQueueChange, "k1:2", queueChange()))
+		same(t, queueChange(), got, err)
+	})
+	t.Run("queue size", func(t *testing.T) {
+		t.Parallel()
+		got, err := webhook.ParseQueueSize(read(t, "queue-size", topic.WebhookQueueSizes, topic.TypeQueueSize, "sales", queueSize()))
+		same(t, queueSize(), got, err)
 	})
 	t.Run("attempt", func(t *testing.T) {
 		t.Parallel()
@@ -142,6 +169,8 @@ func TestRecordsOfTheFutureAndHalfRecordsAreRefused(t *testing.T) {
 		"attempt":  func(b []byte) error { _, err := webhook.ParseAttempt(b); return err },
 		"replay":   func(b []byte) error { _, err := webhook.ParseReplay(b); return err },
 		"cancel":   func(b []byte) error { _, err := webhook.ParseCancel(b); return err },
+		"change":   func(b []byte) error { _, err := webhook.ParseQueueChange(b); return err },
+		"size":     func(b []byte) error { _, err := webhook.ParseQueueSize(b); return err },
 	} {
 		for _, value := range []string{`{"v":2}`, `{"v":1}`, `{}`, `[]`, ``} {
 			if err := parse([]byte(value)); err == nil {
