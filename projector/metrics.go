@@ -20,6 +20,9 @@ type metrics struct {
 	verifications                                                 *prometheus.CounterVec
 	insertSeconds                                                 *prometheus.HistogramVec
 	freshness, pending, waiting, held                             *prometheus.GaugeVec
+	differing                                                     *prometheus.GaugeVec
+	audited                                                       *prometheus.CounterVec
+	auditFailures                                                 prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -50,6 +53,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			"Partitions whose former owner announced batches that are not proven yet; none of their records is read before they are."),
 		held:    gauge("held_bytes", "Memory that records and rows take which are not committed; at its bound no more is polled."),
 		waiting: gauge("waiting_batches", "Batches that could not be inserted, or not be verified, and are tried again."),
+		differing: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "throughline_projector_differing_rows",
+			Help: "Rows in which the table and the log differ, in the last offsets of each partition when they were last compared: missing, extra or doubled.",
+		}, []string{"table", "difference"}),
+		audited: counter("audited_records_total", "Records whose rows were compared with the table after they had been projected."),
+		auditFailures: f.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_projector_audit_failures_total",
+			Help: "Comparisons of a table with the log that could not be made.",
+		}),
 	}
 }
 
@@ -61,6 +73,7 @@ func (m *metrics) begin(table string) {
 	for _, of := range []*prometheus.GaugeVec{m.pending, m.waiting} {
 		of.WithLabelValues(table)
 	}
+	m.audited.WithLabelValues(table)
 }
 
 // stored counts a batch whose rows are in the table now.

@@ -104,8 +104,12 @@ func (s *Service) Run(ctx context.Context) error {
 		cancel()
 		followed <- err
 	}()
-	errs := make([]error, len(s.workers))
+	errs := make([]error, len(s.workers), len(s.workers)+1)
+	var audited error
 	var wg sync.WaitGroup
+	wg.Go(func() {
+		audited = newAuditor(projections.All(), s.cfg, s.deps, view, s.metrics).run(ctx)
+	})
 	for i, w := range s.workers {
 		wg.Go(func() {
 			errs[i] = w.run(ctx)
@@ -113,6 +117,7 @@ func (s *Service) Run(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	errs = append(errs, audited)
 	stop()
 	if err := <-followed; err != nil {
 		errs = append(errs, fmt.Errorf("follow data keys: %w", err))

@@ -18,6 +18,7 @@ func WebhookAttempts() Projection {
 		Table:     table.WebhookAttempts,
 		Topics:    []topic.Name{topic.WebhookDeliveries, topic.WebhookAttempts},
 		Version:   1,
+		Keeps:     30 * 24 * time.Hour,
 		Transform: webhookRows,
 	}
 }

@@ -29,6 +29,7 @@ func Conversations() Projection {
 		Topics:    []topic.Name{topic.Conversations},
 		Version:   1,
 		Replacing: true,
+		Key:       []string{"workspace", "conversation_id"},
 		Transform: conversationRows,
 	}
 }

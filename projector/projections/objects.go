@@ -18,6 +18,8 @@ func Objects() Projection {
 		Topics:    []topic.Name{topic.Objects},
 		Version:   1,
 		Replacing: true,
+		Key:       []string{"workspace", "object_type", "object_id"},
+		Gone:      "deleted",
 		Transform: objectRows,
 	}
 }

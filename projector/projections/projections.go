@@ -28,6 +28,12 @@ type Projection struct {
 	// Replacing says that a row stands for the latest state of its key and replaces those of smaller offsets. To insert
 	// it twice is then harmless, and to count rows is pointless, because the server removes the replaced ones.
 	Replacing bool
+	// Key are the columns of that key; empty where the table is not Replacing.
+	Key []string
+	// Gone is the column that is 1 where a row says that its key is no more; empty where there is none.
+	Gone string
+	// Keeps is how long after its StoredAt the table keeps a row; 0 means for ever.
+	Keeps time.Duration
 	// Transform adds the rows of a record to a block, in a stable order, numbered from 0; rows of a table that is not
 	// Replacing have the record's StoredAt. Where it returns an error it has added none. The error is ErrPoison where the
 	// record itself is to blame; any other is the Opener's and may go away.

@@ -156,13 +156,21 @@ func (w *OffsetWatch) Committed(ctx context.Context, group string, t topic.Name)
 
 // EndOffsets are the high watermarks of a topic, by partition.
 func (w *OffsetWatch) EndOffsets(ctx context.Context, t topic.Name) (map[int32]int64, error) {
-	name := w.cfg.Topic(t)
-	listed, err := w.admin.ListEndOffsets(ctx, name)
+	return listed(ctx, w.cfg.Topic(t), "end", w.admin.ListEndOffsets)
+}
+
+// StartOffsets are the offsets of the first records that the log of a topic still has, by partition.
+func (w *OffsetWatch) StartOffsets(ctx context.Context, t topic.Name) (map[int32]int64, error) {
+	return listed(ctx, w.cfg.Topic(t), "start", w.admin.ListStartOffsets)
+}
+
+func listed(ctx context.Context, name, what string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
+	listed, err := list(ctx, name)
 	if err == nil {
 		err = listed.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list end offsets of %s: %w", name, err)
+		return nil, fmt.Errorf("list %s offsets of %s: %w", what, name, err)
 	}
 	out := map[int32]int64{}
 	listed.Each(func(o kadm.ListedOffset) { out[o.Partition] = o.Offset })
