@@ -38,6 +38,7 @@ type commands struct {
 	Send       sendCommand        `cmd:"" group:"use" help:"Send files of events or objects, one a line."`
 	Replay     replayCommand      `cmd:"" group:"use" help:"Post traces of a call centre as conversations."`
 	Tail       tailCommand        `cmd:"" group:"use" help:"Print events as they are linked."`
+	Listen     listenCommand      `cmd:"" group:"use" help:"Receive webhooks: register an endpoint, verify and print what it is told."`
 	Ingest     ingestCommand      `cmd:"" group:"many" help:"Run the write side: the HTTP edge, the registry of objects and the linker."`
 	Projector  projectorCommand   `cmd:"" group:"many" help:"Run the projector, which writes ClickHouse's tables from the log."`
 	Query      queryCommand       `cmd:"" group:"many" help:"Run the read side: timelines, the event log, event names."`
