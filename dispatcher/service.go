@@ -99,6 +99,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	poster := newPoster(s.guard, cfg, deps.Roots, deps.Now)
 	s.sender = newSender(cfg, deps, poster, s.metrics)
+	s.sender.measure(deps.Reg)
 	s.retries = &retries{metrics: s.metrics, log: deps.Log, now: deps.Now}
 	s.replays = &replays{cfg: cfg, deps: deps, past: s.past, metrics: s.metrics, log: deps.Log, now: deps.Now}
 	if err == nil {

@@ -79,7 +79,9 @@ func (i *installation) listen(cfg Config) *command {
 	ctx, stop := context.WithCancel(i.t.Context())
 	c := &command{t: i.t, stop: stop, ended: make(chan error, 1), stdout: &lockedBuffer{}, stderr: &lockedBuffer{}}
 	i.t.Cleanup(stop)
-	go func() { c.ended <- Run(ctx, cfg, Deps{Stdout: c.stdout, Stderr: c.stderr, Log: slog.New(slog.DiscardHandler)}) }()
+	go func() {
+		c.ended <- Run(ctx, cfg, Deps{Stdout: c.stdout, Stderr: c.stderr, Log: slog.New(slog.DiscardHandler)})
+	}()
 	select {
 	case c.settings = <-i.made:
 	case err := <-c.ended:
