@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/sanitize"
 	"github.com/throughline/throughline/schema/seal"
 	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/stream"
@@ -130,7 +131,7 @@ func (s *Service) plan() error {
 		input   topic.Name
 		outputs []topic.Name
 	}{
-		{rolePlan, s.replayed(topic.Events, planner{read: readLinked}), topic.Events, deliveries},
+		{rolePlan, s.replayed(topic.Events, planner{read: linkedReader(sanitize.New())}), topic.Events, deliveries},
 		{
 			rolePlanConversations, s.replayed(topic.Conversations, planner{read: readTransition, also: queueChanges}),
 			topic.Conversations, append(slices.Clone(deliveries), topic.WebhookQueues),
