@@ -158,7 +158,7 @@ func (r *rebuilder) table(ctx context.Context, p projections.Projection) (Rebuil
 	}
 	rebuilt := Rebuilt{Table: p.Table, Generation: n, Carried: carried, Former: next.Table, Report: report}
 	if !report.Clean() {
-		return rebuilt, fmt.Errorf("%w: %d rows are missing, %d extra, %d doubled (`throughline rebuild --drop-unfinished` gives it up)",
+		return rebuilt, fmt.Errorf("%w: %d rows are missing, %d extra, %d doubled (`throughline rebuild drop --unfinished` gives it up)",
 			ErrDiffers, report.Missing, report.Extra, report.Doubled)
 	}
 	verified := build.committed()

@@ -109,6 +109,36 @@ func TestRebuildGoesOnBesideProducersAndReaders(t *testing.T) {
 	}
 }
 
+// TestALateInsertAfterTheExchangeIsDropped has an owner announce a batch and pause before it inserts it.
+func TestALateInsertAfterTheExchangeIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	b, sink := w.pending(t, w.events(t, w.subject(t, "c1"), "e", 30, time.Now()), nil)
+	w.rebuild(t, table.Timeline)
+	w.exact(t, table.Timeline, 2*30)
+	must(t, sink.insert(t.Context(), b, b.block, b.token))
+	w.exact(t, table.Timeline, 2*30)
+	w.start(t, w.config())
+	w.caughtUp(t)
+	w.exact(t, table.Timeline, 2*30)
+}
+
+func TestRebuildTakesOverRowsWhoseRecordsTheLogDoesNotHave(t *testing.T) {
+	t.Parallel()
+	w := filled(t)
+	before := w.sums(t)
+	var at PartitionReport
+	must(t, w.conn.QueryRow(t.Context(), "SELECT _topic, _partition, max(_offset) FROM event_log GROUP BY _topic, _partition ORDER BY 3 DESC LIMIT 1").
+		Scan(&at.Topic, &at.Partition, &at.From))
+	w.forget(t, at.Topic, at.Partition, 10)
+	if done := w.rebuild(t, table.EventLog); done[0].Carried != 10 || done[0].Report.BeforeLog != 10 {
+		t.Errorf("%+v", done)
+	}
+	if w.sums(t)[table.EventLog] != before[table.EventLog] {
+		t.Error("event_log is not what it was")
+	}
+}
+
 // pages reads an object's timeline whose events are all there, and another to which events come, until the context ends.
 func (w *world) pages(ctx context.Context) error {
 	last := uint64(0)

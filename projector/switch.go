@@ -95,7 +95,7 @@ func (r *rebuilder) sameColumns(ctx context.Context, p, next projections.Project
 		return fmt.Errorf("list columns: %w", err)
 	}
 	if !slices.Equal(use, made) {
-		return fmt.Errorf("%w: %s was migrated after %s had been begun: give that up with `throughline rebuild --drop-unfinished`, and begin anew",
+		return fmt.Errorf("%w: %s was migrated after %s had been begun: give that up with `throughline rebuild drop --unfinished`, and begin anew",
 			ErrDiffers, p.Table, next.Table)
 	}
 	return nil
