@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +34,8 @@ type childConfig struct {
 	Kafka  stream.Config
 	Tables store.Config
 	Dir    string
+	// Instance is another one for each of several that run at once.
+	Instance string
 	// Rate is that of replays.
 	Rate int
 }
@@ -58,7 +61,7 @@ func runChild() int {
 		return 2
 	}
 	cfg := testConfig(c.Dir)
-	cfg.ReplayRate = c.Rate
+	cfg.ReplayRate, cfg.Instance = c.Rate, c.Instance
 	s, err := service(c.Kafka, c.Tables, cfg, master, producer, log)
 	if err == nil {
 		err = s.Run(ctx)
@@ -70,9 +73,12 @@ func runChild() int {
 	return 0
 }
 
-func (w *world) child() *exec.Cmd {
+func (w *world) child() *exec.Cmd { return w.childNamed("test") }
+
+// childNamed starts one of several.
+func (w *world) childNamed(instance string) *exec.Cmd {
 	w.t.Helper()
-	raw, err := json.Marshal(childConfig{w.kafka, w.tables, w.cfg.Dir, w.cfg.ReplayRate})
+	raw, err := json.Marshal(childConfig{w.kafka, w.tables, filepath.Join(w.cfg.Dir, instance), instance, w.cfg.ReplayRate})
 	if err != nil {
 		w.t.Fatal(err)
 	}

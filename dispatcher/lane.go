@@ -24,8 +24,6 @@ const (
 type job struct {
 	task     *stream.Task
 	delivery *webhook.Delivery
-	// group is what the job was gathered in with others, the first of which it is; nil where it goes alone.
-	group *group
 }
 
 // lane is what one endpoint has of the sender: a short queue, a few attempts at once, its rate limit and its breaker. A
@@ -73,13 +71,6 @@ func (l *lane) offer(j job, now time.Time) (deferral time.Duration, reason strin
 	}
 	l.queue = append(l.queue, j)
 	return 0, ""
-}
-
-// full puts a delivery off that finds too many gathered.
-func (l *lane) full() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.deferLocked(l.waitLocked(len(l.queue) + l.parked/maxDigest))
 }
 
 func (l *lane) deferLocked(wait time.Duration) time.Duration {
@@ -131,6 +122,28 @@ func (l *lane) next(now time.Time) (j job, limiter *rate.Limiter, ok bool, defer
 	j, l.queue = l.queue[0], l.queue[1:]
 	l.active++
 	return j, l.limiter, true, nil, 0
+}
+
+// place takes a place for a delivery that does not wait in the lane's queue. Where there is none, wait is how long the
+// breaker is open at least, or 0.
+func (l *lane) place(now time.Time) (limiter *rate.Limiter, ok bool, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.used = now
+	if l.active >= l.width {
+		return nil, false, 0
+	}
+	if ok, wait = l.breaker.allow(now); ok {
+		l.active++
+	}
+	return l.limiter, ok, wait
+}
+
+// slow says whether n deliveries would wait for long.
+func (l *lane) slow(now time.Time, n int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.breaker.opened > 0 || now.Before(l.breaker.until) || l.waitLocked(n) > maxQueueWait
 }
 
 // left gives a place back whose attempt was not made.

@@ -19,6 +19,7 @@ type metrics struct {
 	dead     *prometheus.CounterVec
 	// replaying and replayed are about replays.
 	replaying prometheus.Gauge
+	ordered   prometheus.Gauge
 	replayed  prometheus.Counter
 }
 
@@ -53,7 +54,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		deferred: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "throughline_dispatcher_deferred_total",
-			Help: "Deliveries that were put off without an attempt, by why: busy (the endpoint's queue is full), broken (it fails), digest (its digest is not due).",
+			Help: "Deliveries that were put off without an attempt, by why: busy (the endpoint's queue is full), broken (it fails).",
 		}, []string{"reason"}),
 		disabled: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "throughline_dispatcher_endpoints_disabled_total",
@@ -71,6 +72,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "throughline_dispatcher_dead_letters_total",
 			Help: "Records that could not be processed, by stage: plan, send, retry, replay.",
 		}, []string{"stage"}),
+		ordered: f.NewGauge(prometheus.GaugeOpts{
+			Name: "throughline_dispatcher_ordered_waiting",
+			Help: "Deliveries of this process that wait in the order of their conversation, also those that are under way.",
+		}),
 		replaying: f.NewGauge(prometheus.GaugeOpts{
 			Name: "throughline_dispatcher_replays",
 			Help: "Replays that this process is doing, also those that wait for their next step.",

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/object"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/topic"
 	"github.com/throughline/throughline/schema/webhook"
@@ -19,6 +20,10 @@ const (
 	roleRetry             = "webhook-retry"
 	roleReplay            = "webhook-replay"
 )
+
+func laneKey(workspace, endpoint string, subject object.Ref) []byte {
+	return topic.Key(workspace, webhook.LaneType, endpoint, string(subject.Type), subject.ID)
+}
 
 func replayKey(workspace, id string) []byte { return topic.Key(workspace, webhook.ReplayType, id) }
 
@@ -91,6 +96,26 @@ func (r records) attempt(a *webhook.Attempt) (*stream.Record, error) {
 	key := endpointKey(a.Workspace, a.Endpoint)
 	return r.record(topic.WebhookAttempts, r.home(key), key, value, topic.Envelope{
 		ID: fmt.Sprintf("%s/%d", a.Delivery, a.Number), Type: topic.TypeWebhookAttempt, Workspace: a.Workspace, Time: a.At.Time,
+	}), nil
+}
+
+// lane is a line as it stands, or a tombstone where nothing waits in it.
+func (r records) lane(partition int32, ln *orderedLine) (*stream.Record, error) {
+	l := &webhook.Lane{
+		Workspace: ln.queue.workspace, Endpoint: ln.queue.endpoint, Subject: ln.subject, Attempts: ln.attempts, DueAt: event.TimeOf(ln.due),
+	}
+	for _, e := range ln.entries {
+		l.Offsets = append(l.Offsets, e.offset)
+	}
+	var value []byte
+	if len(l.Offsets) > 0 {
+		var err error
+		if value, err = l.Encode(); err != nil {
+			return nil, err
+		}
+	}
+	return r.record(topic.WebhookLanes, partition, laneKey(l.Workspace, l.Endpoint, l.Subject), value, topic.Envelope{
+		ID: l.Subject.ID, Type: topic.TypeWebhookLane, Workspace: l.Workspace, Time: l.DueAt.Time,
 	}), nil
 }
 

@@ -31,7 +31,8 @@ type sender struct {
 	doubts chan job
 	// budgets are what services allow at their URLs.
 	budgets *budgets
-	digests *digests
+	// order has the deliveries that must not overtake each other.
+	order *order
 
 	mu    sync.Mutex
 	lanes map[string]*lane
@@ -41,24 +42,33 @@ type sender struct {
 const doubtBuffer = 10_000
 
 func newSender(cfg Config, deps Deps, p *poster, m *metrics) *sender {
-	return &sender{
+	s := &sender{
 		cfg: cfg, poster: p, metrics: m, log: deps.Log, now: deps.Now, slots: make(chan struct{}, cfg.Concurrency),
-		doubts: make(chan job, doubtBuffer), budgets: &budgets{byURL: map[string]*budget{}}, digests: newDigests(), lanes: map[string]*lane{},
+		doubts: make(chan job, doubtBuffer), budgets: &budgets{byURL: map[string]*budget{}}, lanes: map[string]*lane{},
 	}
+	s.order = newOrder(s)
+	s.order.load = s.loadLanes
+	return s
 }
 
 func (s *sender) tracked(deps Deps, cfg Config) (*stream.Tracked, error) {
-	return stream.NewTracked(deps.Kafka, stream.TrackedConfig{
+	t, err := stream.NewTracked(deps.Kafka, stream.TrackedConfig{
 		Role: roleSend, Instance: cfg.Instance,
 		Inputs: []topic.Name{topic.WebhookDeliveries},
 		Outputs: append([]topic.Name{
-			topic.WebhookAttempts, topic.WebhookDeliveries, topic.WebhookEndpoints, topic.DeadLetters,
+			topic.WebhookAttempts, topic.WebhookDeliveries, topic.WebhookEndpoints, topic.WebhookLanes, topic.DeadLetters,
 		}, tierTopics()...),
 		// The lanes bound what waits; the window must not be what stops a partition before that.
 		Window: 5000,
 		// An attempt that is under way when a rebalance comes ends within its timeout.
 		Drain: cfg.AttemptTimeout, StopGrace: 2 * time.Second,
+		Assigned: s.order.assigned, Lost: s.order.lost,
 	}, s.take, stream.Deps{Log: deps.Log, Reg: deps.Reg, Traces: deps.Traces})
+	if err != nil {
+		return nil, err
+	}
+	s.order.again = t.Again
+	return t, nil
 }
 
 // take is called for each delivery, by the loop that reads the log.
@@ -70,7 +80,13 @@ func (s *sender) take(ctx context.Context, t *stream.Task) {
 		s.settle(t, []*stream.Record{letter}, err)
 		return
 	}
-	s.route(ctx, job{task: t, delivery: d}, false)
+	j := job{task: t, delivery: d}
+	to, err := s.directory.find(d.Workspace, d.Endpoint)
+	if err == nil && s.order.wanted(to, d) {
+		s.order.arrive(j)
+		return
+	}
+	s.route(ctx, j, false)
 }
 
 // route gives a delivery to its lane. certain says that the view has everything that there was when the delivery came:
@@ -143,10 +159,6 @@ func (s *sender) enqueue(ctx context.Context, to *target, j job) {
 	}
 	l := s.lane(to.Workspace, to.ID)
 	s.budgets.limit(l, to)
-	if to.gathers() {
-		s.gather(ctx, to, l, j)
-		return
-	}
 	if deferral, reason := l.offer(j, s.now()); deferral > 0 {
 		s.park(j, deferral, reason)
 		return
@@ -221,10 +233,6 @@ func (s *sender) run(ctx context.Context, l *lane, j job, limiter *rate.Limiter)
 		l.left()
 		return
 	}
-	if j.group != nil {
-		s.runDigest(ctx, l, j.group)
-		return
-	}
 	if !j.task.Begin(ctx) {
 		l.left()
 		return
@@ -237,24 +245,13 @@ func (s *sender) run(ctx context.Context, l *lane, j job, limiter *rate.Limiter)
 func (s *sender) attempt(ctx context.Context, l *lane, j job) {
 	d := j.delivery
 	to, err := s.directory.find(d.Workspace, d.Endpoint)
-	if err == nil && to != nil {
-		err = to.broken
-	}
-	why := skipped(to, d)
 	var c content
-	if err == nil && why == "" {
-		c, err = s.open(ctx, d)
-	}
-	if err == nil && why == "" {
-		c.body, err = render(to.Format, c.body)
+	var why webhook.Outcome
+	if err == nil {
+		c, why, err = s.prepare(ctx, to, d)
 	}
 	switch {
-	case errors.Is(err, errErased):
-		l.left()
-		s.skip(j, webhook.OutcomeErased)
-		return
 	case err != nil:
-		// Nothing of this is the endpoint's fault, so no attempt is counted.
 		s.log.ErrorContext(ctx, "delivery cannot be prepared", "delivery", d.ID, "error", err)
 		l.left()
 		s.park(j, maxQueueWait, "broken")
@@ -264,6 +261,69 @@ func (s *sender) attempt(ctx context.Context, l *lane, j job) {
 		s.skip(j, why)
 		return
 	}
+	res, h := s.post(ctx, l, to, d, c)
+	out, _, err := s.conclude(to, d, res, h, false)
+	s.told(ctx, d, res.attempt)
+	s.settle(j.task, out, err)
+}
+
+// make posts an ordered delivery that has begun, and gives its place in the lane back. given says that the endpoint was
+// given up as it is.
+func (s *sender) make(ctx context.Context, l *lane, to *target, d *webhook.Delivery, given bool) verdict {
+	later := verdict{attempts: d.Attempts, wait: maxQueueWait}
+	c, why, err := s.prepare(ctx, to, d)
+	if why == "" && given {
+		why = webhook.OutcomeDisabled
+	}
+	switch {
+	case err != nil:
+		s.log.ErrorContext(ctx, "delivery cannot be prepared", "delivery", d.ID, "error", err)
+		l.left()
+		return later
+	case why != "":
+		l.left()
+		r, err := s.skipping(d, why)
+		if err != nil {
+			s.log.ErrorContext(ctx, "outcome cannot be written", "delivery", d.ID, "error", err)
+			return later
+		}
+		return verdict{out: []*stream.Record{r}, final: true}
+	}
+	res, h := s.post(ctx, l, to, d, c)
+	out, reason, err := s.conclude(to, d, res, h, true)
+	s.told(ctx, d, res.attempt)
+	if err != nil {
+		s.log.ErrorContext(ctx, "outcome cannot be written", "delivery", d.ID, "error", err)
+		return later
+	}
+	v := verdict{out: out, final: res.attempt.Status != webhook.Retrying, attempts: d.Attempts + 1, given: reason != ""}
+	if !v.final {
+		v.wait = res.attempt.NextAt.Sub(s.now())
+	}
+	return v
+}
+
+// prepare opens what is to be posted, or says why nothing is. An error is no fault of the endpoint, so that no attempt is
+// counted.
+func (s *sender) prepare(ctx context.Context, to *target, d *webhook.Delivery) (content, webhook.Outcome, error) {
+	if to != nil && to.broken != nil {
+		return content{}, "", to.broken
+	}
+	if why := skipped(to, d); why != "" {
+		return content{}, why, nil
+	}
+	c, err := s.open(ctx, d)
+	if errors.Is(err, errErased) {
+		return content{}, webhook.OutcomeErased, nil
+	}
+	if err == nil {
+		c.body, err = render(to.Format, c.body)
+	}
+	return c, "", err
+}
+
+// post makes an attempt and tells the lane how it ended.
+func (s *sender) post(ctx context.Context, l *lane, to *target, d *webhook.Delivery, c content) (result, health) {
 	s.metrics.inFlight.Inc()
 	res := s.poster.post(ctx, to.private, d, c.body)
 	s.metrics.inFlight.Dec()
@@ -276,12 +336,15 @@ func (s *sender) attempt(ctx context.Context, l *lane, j job) {
 		s.metrics.latency.Observe(s.now().Sub(d.PlannedAt.Time).Seconds())
 	}
 	c.keep(d.ID, res)
-	out, err := s.conclude(to, d, res, h)
+	return res, h
+}
+
+// told writes the line of an attempt.
+func (s *sender) told(ctx context.Context, d *webhook.Delivery, a *webhook.Attempt) {
 	s.log.LogAttrs(ctx, slog.LevelInfo, "delivery attempted", slog.String("workspace", d.Workspace),
 		slog.String("endpoint", d.Endpoint), slog.String("delivery", d.ID), slog.Int("attempt", a.Number),
-		slog.String("outcome", string(a.Outcome)), slog.Int("status", a.StatusCode), slog.Duration("duration", took),
-		slog.String("delivery_status", string(a.Status)))
-	s.settle(j.task, out, err)
+		slog.String("outcome", string(a.Outcome)), slog.Int("status", a.StatusCode),
+		slog.Duration("duration", time.Duration(a.Timing.Total)*time.Microsecond), slog.String("delivery_status", string(a.Status)))
 }
 
 // settle gives a task its outcome. An outcome that cannot be written is a mistake of this program; the task then stays
@@ -297,14 +360,8 @@ func (s *sender) settle(t *stream.Task, out []*stream.Record, err error) {
 	t.Settle(out)
 }
 
-// park puts a delivery off without an attempt, or all that were gathered with it.
+// park puts a delivery off without an attempt.
 func (s *sender) park(j job, wait time.Duration, reason string) {
-	if j.group != nil {
-		for _, member := range s.digests.take(j.group) {
-			s.park(member, wait, reason)
-		}
-		return
-	}
 	s.metrics.deferred.WithLabelValues(reason).Inc()
 	later := *j.delivery
 	later.Deferrals++
@@ -322,11 +379,16 @@ func (r records) later(d *webhook.Delivery, now time.Time, wait time.Duration) (
 
 // skip records that nothing was sent.
 func (s *sender) skip(j job, why webhook.Outcome) {
+	r, err := s.skipping(j.delivery, why)
+	s.settle(j.task, []*stream.Record{r}, err)
+}
+
+// skipping is the record that nothing was sent.
+func (s *sender) skipping(d *webhook.Delivery, why webhook.Outcome) (*stream.Record, error) {
 	s.metrics.attempts.WithLabelValues(string(why)).Inc()
 	a := &webhook.Attempt{At: eventTime(s.now()), Outcome: why, Status: webhook.Skipped}
-	describe(a, j.delivery)
-	r, err := s.records.attempt(a)
-	s.settle(j.task, []*stream.Record{r}, err)
+	describe(a, d)
+	return s.records.attempt(a)
 }
 
 // describe says in an attempt which delivery it is of.

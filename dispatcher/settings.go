@@ -141,8 +141,8 @@ func unserved(e *webhook.Endpoint) []object.Violation {
 	add := func(pointer, format string, args ...any) {
 		v = append(v, object.Violation{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
-	if e.Ordering != webhook.OrderingNone {
-		add("/ordering", "this version does not keep an order: use none")
+	if e.DigestSeconds != 0 {
+		add("/digestSeconds", "this version makes no digests: use 0")
 	}
 	return v
 }

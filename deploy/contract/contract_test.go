@@ -98,13 +98,11 @@ type session struct {
 	keyID string
 	// deliveryID is the id of a delivery that is there.
 	deliveryID string
-	// replayID is the id of a replay that was asked for.
-	replayID string
 	// written are the positions of what was written for reads to show.
 	written []string
 }
 
-// prepared is an example that can be sent: with a key, and with the ids of a key, a delivery and a replay that are there.
+// prepared is an example that can be sent: with a key, and with the ids of a key and of a delivery that are there.
 func (s *session) prepared(e api.Example) request {
 	r := from(e)
 	if !e.Operation.Public() {
@@ -113,10 +111,8 @@ func (s *session) prepared(e api.Example) request {
 	if base, _, ok := strings.Cut(e.Operation.Path, "{keyId}"); ok {
 		r.path = strings.Replace(base, "{workspaceId}", shop, 1) + s.keyID
 	}
-	for variable, id := range map[string]string{"{deliveryId}": s.deliveryID, "{replayId}": s.replayID} {
-		if base, rest, ok := strings.Cut(e.Operation.Path, variable); ok {
-			r.path = base + id + rest
-		}
+	if base, rest, ok := strings.Cut(e.Operation.Path, "{deliveryId}"); ok {
+		r.path = base + s.deliveryID + rest
 	}
 	return r
 }
@@ -127,7 +123,7 @@ func (s *session) inOrder() []*api.Operation {
 	rank := func(op *api.Operation) int {
 		first := []string{
 			"putWorkspace", "postApiKey", "putWebhookEndpoint", "postObjects", "putObject", "postEvent", "postEvents", "postTransition",
-			"postTransitions", "testWebhookEndpoint", "postWebhookReplay",
+			"postTransitions", "testWebhookEndpoint",
 		}
 		switch i := slices.Index(first, op.ID); {
 		case i >= 0:
@@ -160,14 +156,11 @@ func (s *session) examples(t *testing.T) {
 			if p := a.position(); p != "" && (op.Tag == "Events" || op.Tag == "Conversations") {
 				s.written = append(s.written, p)
 			}
-			location := a.header.Get("Location")
-			made := location[strings.LastIndexByte(location, '/')+1:]
-			switch op.ID {
-			case "postApiKey":
-				s.keyID = made
-			case "postWebhookReplay":
-				s.replayID = made
-			case "testWebhookEndpoint":
+			if op.ID == "postApiKey" {
+				location := a.header.Get("Location")
+				s.keyID = location[strings.LastIndexByte(location, '/')+1:]
+			}
+			if op.ID == "testWebhookEndpoint" {
 				s.delivered(t, a)
 			}
 		}

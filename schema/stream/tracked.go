@@ -40,6 +40,11 @@ type TrackedConfig struct {
 	TxnTimeout, SessionTimeout, RebalanceTimeout time.Duration
 	// MaxRecordBytes is the largest output that is taken, by RecordSize; topic.MaxRecordBytes by default.
 	MaxRecordBytes int
+	// Assigned is called by Run for each partition that was assigned, before any record of it is handed out, and when no
+	// transaction of its former owner is open any more. An error ends the session, and another one begins. It may be nil.
+	Assigned func(ctx context.Context, tp TopicPartition) error
+	// Lost is called for each partition that has gone, after which nothing of its bound tasks counts. It may be nil.
+	Lost func(tp TopicPartition)
 }
 
 func (c TrackedConfig) withDefaults() TrackedConfig {
@@ -293,6 +298,15 @@ func (c *Tracked) yield(ctx context.Context, session *kgo.GroupTransactSession) 
 	return c.settleNotes(ctx, session)
 }
 
+func (c *Tracked) tellLost(lost []TopicPartition) {
+	if c.tc.Lost == nil {
+		return
+	}
+	for _, tp := range lost {
+		c.tc.Lost(tp)
+	}
+}
+
 // shut keeps tasks from beginning.
 func (c *Tracked) shut() {
 	c.mu.Lock()
@@ -335,11 +349,14 @@ func (c *Tracked) drain(ctx context.Context, limit time.Duration) {
 func (c *Tracked) forget() {
 	c.mu.Lock()
 	c.notes = nil
+	var lost []TopicPartition
 	for tp := range c.parts {
 		c.loseLocked(tp)
+		lost = append(lost, tp)
 	}
 	c.open, c.joined, c.wanted, c.revoked, c.missing, c.wake = false, false, false, false, nil, nil
 	c.mu.Unlock()
+	c.tellLost(lost)
 	c.unshut()
 	c.metrics.partitions.Set(0)
 }

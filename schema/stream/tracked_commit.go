@@ -68,7 +68,13 @@ func (c *Tracked) recordSome(ctx context.Context, session *kgo.GroupTransactSess
 	}
 	c.metrics.transactions.WithLabelValues("committed").Inc()
 	c.metrics.outputs.Add(float64(len(outputs)))
-	return c.recorded(tasks, commits), nil
+	more = c.recorded(tasks, commits)
+	for _, t := range tasks {
+		if t.recorded != nil {
+			t.recorded()
+		}
+	}
+	return more, nil
 }
 
 // gather takes the oldest outcomes whose partitions are ours, and computes what to commit for every partition of ours. It
@@ -80,18 +86,20 @@ func (c *Tracked) gather() ([]*Task, map[TopicPartition]Commit) {
 	done := map[TopicPartition]map[int64]struct{}{}
 	for _, t := range c.settled {
 		p := c.parts[t.tp]
-		// Outcomes that were settled together stand behind each other, and are not parted.
-		if n := len(tasks); n >= c.tc.MaxOutcomes && (t.together == nil || t.together != tasks[n-1].together) {
+		if len(tasks) == c.tc.MaxOutcomes {
 			break
 		}
 		if p == nil || p.tasks[t.Record.Offset] != t {
 			continue
 		}
+		tasks = append(tasks, t)
+		if t.again {
+			continue // its record is finished
+		}
 		if done[t.tp] == nil {
 			done[t.tp] = map[int64]struct{}{}
 		}
 		done[t.tp][t.Record.Offset] = struct{}{}
-		tasks = append(tasks, t)
 	}
 	commits := make(map[TopicPartition]Commit, len(c.parts))
 	changed := len(tasks) > 0
@@ -146,7 +154,9 @@ func (c *Tracked) recorded(tasks []*Task, commits map[TopicPartition]Commit) boo
 	for _, t := range tasks {
 		t.state, t.outputs = taskOver, nil
 		if p := c.parts[t.tp]; p != nil {
-			p.finish(t.Record.Offset)
+			if !t.again {
+				p.finish(t.Record.Offset)
+			}
 			delete(p.tasks, t.Record.Offset)
 			c.bytes -= t.size
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -120,8 +121,9 @@ func (c *Tracked) settleNotes(ctx context.Context, session *kgo.GroupTransactSes
 	c.mu.Lock()
 	notes, revoked, missing := c.notes, c.revoked, c.missing
 	c.notes, c.revoked = nil, false
-	var resume []TopicPartition
+	var resume, lost []TopicPartition
 	for _, n := range notes {
+		lost = append(lost, n.tp)
 		if !n.assigned {
 			c.loseLocked(n.tp)
 			continue
@@ -138,10 +140,20 @@ func (c *Tracked) settleNotes(ctx context.Context, session *kgo.GroupTransactSes
 	for tp := range c.parts {
 		if _, owned := ours[tp.Topic][tp.Partition]; !owned {
 			c.loseLocked(tp)
+			lost = append(lost, tp)
 		}
 	}
+	gained := slices.DeleteFunc(slices.Clone(resume), func(tp TopicPartition) bool { return c.parts[tp] == nil })
 	c.metrics.partitions.Set(float64(len(c.parts)))
 	c.mu.Unlock()
+	c.tellLost(lost)
+	if c.tc.Assigned != nil {
+		for _, tp := range gained {
+			if err := c.tc.Assigned(ctx, tp); err != nil {
+				return fmt.Errorf("take over %s: %w", tp, err)
+			}
+		}
+	}
 	// An earlier assignment may have left a partition paused.
 	for _, tp := range resume {
 		session.Client().ResumeFetchPartitions(map[string][]int32{tp.Topic: {tp.Partition}})

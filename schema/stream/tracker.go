@@ -117,6 +117,15 @@ func (t *tracker) finish(offset int64) {
 	t.order = t.order[i:]
 }
 
+// finished says whether a record is recorded as finished.
+func (t *tracker) finished(offset int64) bool {
+	if _, ahead := t.ahead[offset]; ahead {
+		return true
+	}
+	_, open := t.open[offset]
+	return offset < t.next && !open
+}
+
 // fits says whether a record may be handed out: whether its bit fits into the metadata.
 func (t *tracker) fits(offset int64) bool { return offset-t.mark(nil) < maxSlots }
 

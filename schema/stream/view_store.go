@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -51,8 +52,9 @@ func (i identity) equal(o identity) bool {
 func (v *View) openStore(ctx context.Context, want identity, starts, ends map[TopicPartition]int64) error {
 	dir := filepath.Join(v.vc.Dir, "pebble")
 	db, err := v.openPebble(dir)
-	if errors.Is(err, pebble.ErrCorruption) {
-		// The log is the truth: a broken copy is thrown away like an old one.
+	if errors.Is(err, pebble.ErrCorruption) || errors.Is(err, fs.ErrNotExist) {
+		// The log is the truth: a broken copy is thrown away like an old one. A process that was killed while it made the
+		// store has left one that names files which are not there.
 		v.deps.Log.WarnContext(ctx, "view store is corrupt", "view", v.vc.Name, "error", err)
 		v.metrics.rebuilds.WithLabelValues("corrupt").Inc()
 		if err := os.RemoveAll(dir); err != nil {

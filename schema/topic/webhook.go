@@ -22,6 +22,8 @@ const (
 	WebhookQueues Name = "webhook-queues.v1"
 	// WebhookQueueSizes holds the sizes of the queues of teams.
 	WebhookQueueSizes Name = "webhook-queue-sizes.v1"
+	// WebhookLanes holds the conversations whose deliveries wait for each other.
+	WebhookLanes Name = "webhook-lanes.v1"
 )
 
 // Types of the records of webhooks, as in ce_type.
@@ -34,6 +36,7 @@ const (
 	TypeWebhookCancel   = "throughline.webhook-replay-cancel"
 	TypeQueueChange     = "throughline.queue-change"
 	TypeQueueSize       = "throughline.queue-size"
+	TypeWebhookLane     = "throughline.webhook-lane"
 )
 
 // webhooks lists the topics of webhooks. The order of writes to an endpoint and to its state counts, so they are in one
@@ -59,6 +62,10 @@ func webhooks() []Spec {
 		{
 			Name: WebhookAttempts, Retention: 30 * day,
 			Purpose: "What one attempt to deliver did.",
+		},
+		{
+			Name: WebhookLanes, Compacted: true, DeleteRetention: TombstoneRetention,
+			Purpose: "The deliveries of one conversation to one endpoint that wait for each other, by their offsets; a tombstone means that none does.",
 		},
 		{
 			Name: WebhookReplays, Compacted: true, DeleteRetention: TombstoneRetention,

@@ -137,6 +137,8 @@ type State struct {
 const (
 	ReasonGone    = "gone"
 	ReasonFailing = "failing"
+	// ReasonBlocked: its deliveries are to come in order, and one of them could not be made.
+	ReasonBlocked = "blocked"
 )
 
 // Encode writes the record's value.

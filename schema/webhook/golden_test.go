@@ -98,6 +98,8 @@ func TestGoldenRecordsAreStillRead(t *testing.T) {
 				parts[1], parts[2] = webhook.ReplayType, id
 			case topic.TypeWebhookCancel:
 				parts[1], parts[2] = webhook.CancelType, id
+			case topic.TypeWebhookLane:
+				parts = []string{"acme", webhook.LaneType, "crm", "CONVERSATION", id}
 			case topic.TypeQueueChange, topic.TypeQueueSize:
 				parts = []string{"acme", string(webhook.QueueType), "sales"}
 			default:
@@ -152,6 +154,15 @@ func TestGoldenRecordsAreStillRead(t *testing.T) {
 		got, err := webhook.ParseReplay(read(t, "replay", topic.WebhookReplays, topic.TypeWebhookReplay, r.ID, r))
 		same(t, r, got, err)
 	})
+	t.Run("lane", func(t *testing.T) {
+		t.Parallel()
+		l := &webhook.Lane{
+			Version: 1, Workspace: "acme", Endpoint: "crm", Subject: object.Ref{Type: object.Conversation, ID: "k1"},
+			Offsets: []int64{7, 9, 12}, Attempts: 2, DueAt: at(),
+		}
+		got, err := webhook.ParseLane(read(t, "lane", topic.WebhookLanes, topic.TypeWebhookLane, l.Subject.ID, l))
+		same(t, l, got, err)
+	})
 	t.Run("cancel", func(t *testing.T) {
 		t.Parallel()
 		c := &webhook.Cancel{Version: 1, ID: "018f", Workspace: "acme", At: at()}
@@ -168,6 +179,7 @@ func TestRecordsOfTheFutureAndHalfRecordsAreRefused(t *testing.T) {
 		"delivery": func(b []byte) error { _, err := webhook.ParseDelivery(b); return err },
 		"attempt":  func(b []byte) error { _, err := webhook.ParseAttempt(b); return err },
 		"replay":   func(b []byte) error { _, err := webhook.ParseReplay(b); return err },
+		"lane":     func(b []byte) error { _, err := webhook.ParseLane(b); return err },
 		"cancel":   func(b []byte) error { _, err := webhook.ParseCancel(b); return err },
 		"change":   func(b []byte) error { _, err := webhook.ParseQueueChange(b); return err },
 		"size":     func(b []byte) error { _, err := webhook.ParseQueueSize(b); return err },

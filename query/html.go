@@ -1,6 +1,4 @@
-// Package sanitize makes HTML that a page may show of descriptions as they were sent. What the API answers and what webhooks
-// carry are the same.
-package sanitize
+package query
 
 import (
 	"html"
@@ -13,13 +11,12 @@ import (
 	"github.com/throughline/throughline/schema/markup"
 )
 
-// Sanitizer turns a description as it was sent into HTML that a page may show. It is safe for concurrent use.
-type Sanitizer struct {
+// sanitizer turns a description as it was sent into HTML that a page may show.
+type sanitizer struct {
 	policy *bluemonday.Policy
 }
 
-// New makes a Sanitizer.
-func New() *Sanitizer {
+func newSanitizer() *sanitizer {
 	p := bluemonday.NewPolicy()
 	p.AllowElements(markup.Elements()...)
 	// An a without a link, and a span, are their text.
@@ -30,12 +27,12 @@ func New() *Sanitizer {
 	// The author of a description must neither gain from the link nor reach the page that shows it.
 	p.RequireNoFollowOnLinks(true)
 	p.AddTargetBlankToFullyQualifiedLinks(true)
-	return &Sanitizer{policy: p}
+	return &sanitizer{policy: p}
 }
 
-// Description returns the HTML of a description. It is HTML where it has at least one allowed element, and otherwise
+// description returns the HTML of a description. It is HTML where it has at least one allowed element, and otherwise
 // text, whose line breaks are kept.
-func (s *Sanitizer) Description(text string) string {
+func (s *sanitizer) description(text string) string {
 	if !markup.IsHTML(text) {
 		return escapeText(text)
 	}
