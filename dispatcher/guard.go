@@ -32,6 +32,8 @@ type guard struct {
 	// http says that plain http is allowed to the addresses of allow, which is for developers' machines.
 	http  bool
 	allow []Allowed
+	// resolver looks names up; nil means the system's.
+	resolver *net.Resolver
 }
 
 // Allowed is a range of addresses that an operator has opened, at one port or, with port 0, at all of them.
@@ -91,6 +93,10 @@ func refusedRanges() []netip.Prefix {
 	return ranges
 }
 
+// publicIPv6 is where all public addresses of IPv6 are (RFC 4291 and the registry of IANA). What lies elsewhere is not given
+// to anybody, or has a meaning of its own, such as ::ffff:0:127.0.0.1 to a translator.
+func publicIPv6() netip.Prefix { return netip.MustParsePrefix("2000::/3") }
+
 // check says why an address and port must not be reached, or nil. A mapped address is refused as it is: a resolver has no
 // reason to give one.
 func (g *guard) check(addr netip.Addr, port uint16) error {
@@ -103,7 +109,7 @@ func (g *guard) check(addr netip.Addr, port uint16) error {
 	switch {
 	case addr.Zone() != "":
 		return fmt.Errorf("%w: %s has a zone", ErrForbidden, addr)
-	case !addr.IsGlobalUnicast(), addr.IsPrivate(), slices.ContainsFunc(refusedRanges(), func(p netip.Prefix) bool { return p.Contains(plain) }):
+	case !addr.IsGlobalUnicast(), addr.IsPrivate(), addr.Is6() && !publicIPv6().Contains(plain), slices.ContainsFunc(refusedRanges(), func(p netip.Prefix) bool { return p.Contains(plain) }):
 		return fmt.Errorf("%w: %s is not a public address", ErrForbidden, addr)
 	case !slices.Contains(g.ports, int(port)):
 		return fmt.Errorf("%w: port %d", ErrForbidden, port)
@@ -126,7 +132,7 @@ func (g *guard) control(_ context.Context, network, address string, _ syscall.Ra
 
 // dialer connects to allowed addresses only.
 func (g *guard) dialer() *net.Dialer {
-	return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, ControlContext: g.control}
+	return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, ControlContext: g.control, Resolver: g.resolver}
 }
 
 // checkURL says for a person why an endpoint cannot have a URL, or gives it parsed. Names are not looked up: what they

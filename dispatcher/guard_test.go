@@ -43,6 +43,8 @@ func TestOnlyPublicAddressesAreConnectedTo(t *testing.T) {
 		"6to4 relay":                  {"192.88.99.1:443", false},
 		"mapped loopback":             {"[::ffff:127.0.0.1]:443", false},
 		"mapped public":               {"[::ffff:93.184.215.14]:443", false},
+		"translated loopback":         {"[::ffff:0:127.0.0.1]:443", false},
+		"not given to anybody":        {"[4000::1]:443", false},
 		"compatible loopback":         {"[::127.0.0.1]:443", false},
 		"NAT64 of loopback":           {"[64:ff9b::7f00:1]:443", false},
 		"local NAT64":                 {"[64:ff9b:1::1]:443", false},
@@ -159,7 +161,8 @@ func TestURLsThatWouldReachOtherPlacesAreRefused(t *testing.T) {
 func FuzzURLCheck(f *testing.F) {
 	for _, seed := range []string{
 		"https://example.com/", "https://127.0.0.1/", "https://[::ffff:127.0.0.1]:443/x", "https://0x7f.1/", "https://a@b/",
-		"https://10.0.0.1:443", "https://2130706433/", "https://example.com:443/?x#y", "HTTPS://[64:ff9b::1]/",
+		"https://10.0.0.1:443", "https://[2002:7f00:1::]/", "https://[fe80::1%25lo]/", "https://0177.0.0.1./", "https://a%40b@c/",
+		"https://[::ffff:0:7f00:1]/", "https://１２７.0.0.1/", "https://example.com.:443", "https://2130706433/", "https://example.com:443/?x#y", "HTTPS://[64:ff9b::1]/",
 	} {
 		f.Add(seed)
 	}
