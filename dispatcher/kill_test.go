@@ -47,7 +47,7 @@ func runChild() int {
 		return 2
 	}
 	// Ends by being killed; the time is a bound for the case that the parent died first.
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	log := slog.New(slog.DiscardHandler)
 	master, err := seal.ParseMaster(golden.MasterKey)
