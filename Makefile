@@ -124,7 +124,19 @@ test-api: build ## Test the API against its document with Schemathesis: some min
 	deploy/contract/schemathesis/run $(ARGS)
 
 .PHONY: bench
-bench: ## Run the Go benchmarks
+bench: ## Measure everything beside its limits, on Apache Kafka: 25 minutes (ARGS=--quick: five; SIZE=100000000)
+	@mkdir -p bin
+	go build -o bin/bench ./deploy/cmd/bench
+	bin/bench all --json bin/bench.json $(ARGS)
+
+.PHONY: bench-conversations
+bench-conversations: ## Measure transitions of conversations beside bare transactions, on Apache Kafka (ARGS=--help)
+	@mkdir -p bin
+	go build -o bin/bench ./deploy/cmd/bench
+	bin/bench conversations $(ARGS)
+
+.PHONY: bench-go
+bench-go: ## Run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem $(ARGS) work
 
 .PHONY: bench-ingest

@@ -45,6 +45,14 @@ func TestNoBadRequestHarms(t *testing.T) {
 		},
 		{Method: http.MethodGet, Template: endpoints + "/{endpointId}/deliveries", Query: "status=PENDING"},
 		{Method: http.MethodGet, Template: endpoints + "/{endpointId}/attempts", Query: "deliveryId=msg_1"},
+		// Replays of an endpoint that is disabled are refused, so that none is in the way of the next.
+		{
+			Method: http.MethodPost, Template: endpoints + "/{endpointId}/replay", Path: endpoints + "/off/replay", Limit: maxBody,
+			Body: `{"from":"2026-01-01T00:00:00Z","to":null,"only":"all"}`, Status: http.StatusConflict,
+		},
+		{Method: http.MethodGet, Template: endpoints + "/{endpointId}/replays", Query: "limit=3"},
+		{Method: http.MethodGet, Template: "/v1/webhook-replays/{replayId}", Path: "/v1/webhook-replays/none", Status: http.StatusNotFound},
+		{Method: http.MethodDelete, Template: "/v1/webhook-replays/{replayId}", Path: "/v1/webhook-replays/none", Status: http.StatusNotFound},
 		// No delivery is in the tables here; package contract of deploy retries one.
 		{Method: http.MethodPost, Template: "/v1/webhook-deliveries/{deliveryId}/retry", Path: "/v1/webhook-deliveries/msg_1/retry", Status: http.StatusNotFound},
 	}
@@ -64,6 +72,17 @@ func TestNoBadRequestHarms(t *testing.T) {
 	}
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(server.Close)
+	off, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server.URL+endpoints+"/off",
+		strings.NewReader(`{"url":"`+hooks.URL+`","enabled":false,"events":["event.linked"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	off.Header.Set("Authorization", "Bearer ws")
+	if res, err := http.DefaultClient.Do(off); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("an endpoint that is disabled: %v %v", res, err)
+	} else {
+		_ = res.Body.Close()
+	}
 	abuse.Attack(t, abuse.Service{
 		URL: server.URL, Routes: routes, Table: rows, Refused: map[string]string{"no key": "", "another scheme": "Basic d3M6"},
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/throughline/throughline/schema/conversation"
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/sanitize"
 	"github.com/throughline/throughline/schema/webhook"
 )
 
@@ -38,20 +39,22 @@ type linkedData struct {
 // linkedEvent is the event as its primary object's timeline shows it. The primary's name is not in the log of events and
 // is null here; a receiver that needs it asks for the object.
 type linkedEvent struct {
-	ID          string          `json:"id"`
-	Kind        string          `json:"kind"`
-	Name        string          `json:"name"`
-	Description *string         `json:"description"`
-	Icon        *string         `json:"icon"`
-	Source      *string         `json:"source"`
-	OccurredAt  event.Time      `json:"occurredAt"`
-	ReceivedAt  event.Time      `json:"receivedAt"`
-	Primary     primaryRef      `json:"primary"`
-	Link        event.LinkKind  `json:"link"`
-	Via         []object.Ref    `json:"via"`
-	ExternalID  *string         `json:"externalId"`
-	Payload     json.RawMessage `json:"payload"`
-	Transition  *struct{}       `json:"transition"`
+	ID          string  `json:"id"`
+	Kind        string  `json:"kind"`
+	Name        string  `json:"name"`
+	Description *string `json:"description"`
+	// DescriptionHTML is the description as HTML that a page may show.
+	DescriptionHTML *string         `json:"descriptionHtml"`
+	Icon            *string         `json:"icon"`
+	Source          *string         `json:"source"`
+	OccurredAt      event.Time      `json:"occurredAt"`
+	ReceivedAt      event.Time      `json:"receivedAt"`
+	Primary         primaryRef      `json:"primary"`
+	Link            event.LinkKind  `json:"link"`
+	Via             []object.Ref    `json:"via"`
+	ExternalID      *string         `json:"externalId"`
+	Payload         json.RawMessage `json:"payload"`
+	Transition      *struct{}       `json:"transition"`
 }
 
 type primaryRef struct {
@@ -61,14 +64,19 @@ type primaryRef struct {
 }
 
 // linkedBody is the body of event.linked. The personal part is empty where the subject was erased.
-func linkedBody(e *event.Event, p *event.Personal) ([]byte, error) {
+func linkedBody(e *event.Event, p *event.Personal, html *sanitize.Sanitizer) ([]byte, error) {
+	var safe *string
+	if p.Description != "" {
+		text := html.Description(p.Description)
+		safe = &text
+	}
 	var payload json.RawMessage
 	if json.Valid([]byte(p.Payload)) {
 		payload = json.RawMessage(p.Payload)
 	}
 	return encodeBody(webhook.EventLinked, e.OccurredAt, linkedData{
 		Event: linkedEvent{
-			ID: e.ID, Kind: "event", Name: e.Name, Description: optional(p.Description), Icon: optional(p.Icon),
+			ID: e.ID, Kind: "event", Name: e.Name, Description: optional(p.Description), DescriptionHTML: safe, Icon: optional(p.Icon),
 			Source: optional(e.Source), OccurredAt: e.OccurredAt, ReceivedAt: e.ReceivedAt,
 			Primary: primaryRef{Ref: e.Primary()}, Link: event.LinkPrimary, Via: []object.Ref{},
 			ExternalID: optional(p.ExternalID), Payload: payload,

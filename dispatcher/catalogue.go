@@ -23,7 +23,8 @@ type eventType struct {
 // Schemas of data. They are JSON Schema 2020-12; what the API answers elsewhere is referred to in its document.
 const (
 	linkedSchema = `{"type":"object","required":["event","links"],"properties":{` +
-		`"event":{"type":"object","required":["id","kind","name","occurredAt","receivedAt","primary"]},` +
+		`"event":{"$ref":"#/$defs/TimelineRow","required":["externalId"],"properties":{"kind":{"const":"event"},` +
+		`"link":{"const":"primary"},"externalId":{"type":["string","null"]}}},` +
 		`"links":{"type":"array","minItems":1,"items":{"type":"object","required":["objectType","objectId","link"],"properties":{` +
 		`"objectType":{"$ref":"#/$defs/ObjectType"},"objectId":{"type":"string"},"link":{"enum":["primary","related"]},` +
 		`"via":{"type":"array","items":{"$ref":"#/$defs/Ref"}}}}}}}`
@@ -99,7 +100,7 @@ func newCatalogue() ([]eventType, error) {
 	for _, name := range webhook.EventTypes() {
 		description, data := tells(name)
 		uses := []string{"Time"}
-		for _, used := range []string{"Conversation", "ObjectType", "Ref", "ShownTransition"} {
+		for _, used := range []string{"Conversation", "ObjectType", "Ref", "ShownTransition", "TimelineRow"} {
 			if strings.Contains(data, `"#/$defs/`+used+`"`) {
 				uses = append(uses, used)
 			}

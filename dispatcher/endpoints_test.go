@@ -84,7 +84,7 @@ func TestAnEndpointIsRegisteredToldAndLookedAt(t *testing.T) {
 		"a filter of a number": {`{"url":"https://example.com","events":["event.linked"],"filter":"1 + 1"}`, "/filter"},
 		"an unknown event":     {`{"url":"https://example.com","events":["queue.melted"]}`, "/events/0"},
 		"another service":      {`{"url":"https://hooks.slack.com/services/T0/B0/x","events":["event.linked"],"format":"teams"}`, "/format"},
-		"an unserved digest":   {`{"url":"https://example.com","events":["event.linked"],"digestSeconds":60}`, "/digestSeconds"},
+		"a digest of weeks":    {`{"url":"https://example.com","events":["event.linked"],"digestSeconds":86401}`, "/digestSeconds"},
 		"another order":        {`{"url":"https://example.com","events":["event.linked"],"ordering":"global"}`, "/ordering"},
 		"a misspelt member":    {`{"url":"https://example.com","events":["event.linked"],"filtre":""}`, "/filtre"},
 		"a number for a token": {`{"url":"https://example.com","events":["event.linked"],"authToken":7}`, "/authToken"},

@@ -94,6 +94,8 @@ func noticeOf(body []byte) *notice {
 	d := &t.Data
 	var n *notice
 	switch {
+	case t.Type == digestType:
+		n = digestNotice(body)
 	case d.Conversation != nil && d.Transition != nil:
 		n = conversationNotice(t.Type, d.Conversation, d.Transition)
 	case d.Queue != nil:

@@ -24,6 +24,8 @@ const (
 type job struct {
 	task     *stream.Task
 	delivery *webhook.Delivery
+	// group is what the job was gathered in with others, the first of which it is; nil where it goes alone.
+	group *group
 }
 
 // lane is what one endpoint has of the sender: a short queue, a few attempts at once, its rate limit and its breaker. A
@@ -71,6 +73,13 @@ func (l *lane) offer(j job, now time.Time) (deferral time.Duration, reason strin
 	}
 	l.queue = append(l.queue, j)
 	return 0, ""
+}
+
+// full puts a delivery off that finds too many gathered.
+func (l *lane) full() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.deferLocked(l.waitLocked(len(l.queue) + l.parked/maxDigest))
 }
 
 func (l *lane) deferLocked(wait time.Duration) time.Duration {

@@ -54,7 +54,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		deferred: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "throughline_dispatcher_deferred_total",
-			Help: "Deliveries that were put off without an attempt, by why: busy (the endpoint's queue is full), broken (it fails).",
+			Help: "Deliveries that were put off without an attempt, by why: busy (the endpoint's queue is full), broken (it fails), digest (its digest is not due).",
 		}, []string{"reason"}),
 		disabled: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "throughline_dispatcher_endpoints_disabled_total",

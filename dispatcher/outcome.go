@@ -67,43 +67,61 @@ func (c content) keep(deliveryID string, res result) {
 // where it is exhausted its endpoint is given up, because what comes behind it must not overtake it.
 func (s *sender) conclude(to *target, d *webhook.Delivery, res result, h health, ordered bool) ([]*stream.Record, string, error) {
 	now, a := s.now(), res.attempt
-	describe(a, d)
-	a.Number = d.Before + d.Attempts + 1
-	var more []*stream.Record
-	add := func(rs []*stream.Record, err error) error {
-		more = append(more, rs...)
-		return err
-	}
 	reason := s.givenUp(to, a, h, now)
-	delay, another := nextDelay(d.ID, d.Attempts+1, res.wait)
-	if ordered && reason == "" && a.Outcome != webhook.OutcomeSuccess && (!another || tooOld(d, now)) {
+	if _, another := nextDelay(d.ID, d.Attempts+1, res.wait); ordered && reason == "" && a.Outcome != webhook.OutcomeSuccess &&
+		(!another || tooOld(d, now)) {
 		reason = webhook.ReasonBlocked
 	}
+	out, err := s.outcome(d, a, retrying{id: d.ID, attempts: d.Attempts, ordered: ordered}, reason, res.wait)
+	if err != nil {
+		return nil, "", err
+	}
+	more, err := s.note(to, a, h, reason, now)
+	return append(out, more...), reason, err
+}
+
+// retrying says how a delivery is tried again: its delay depends on the id and the attempts made, which those of a digest
+// share.
+type retrying struct {
+	id       string
+	attempts int
+	// ordered says that it waits in its lane and not in a retry topic.
+	ordered bool
+	// digest is the digest's id and size where the delivery was part of one.
+	digest string
+	size   int
+}
+
+// outcome writes what became of a delivery, the attempt first. reason says why its endpoint is given up, if it is.
+func (s *sender) outcome(d *webhook.Delivery, a *webhook.Attempt, r retrying, reason string, wait time.Duration) ([]*stream.Record, error) {
+	describe(a, d)
+	a.Digest, a.Number = r.digest, d.Before+d.Attempts+1
+	now := s.now()
+	var more []*stream.Record
+	var err error
 	switch {
 	case a.Outcome == webhook.OutcomeSuccess:
 		a.Status = webhook.Succeeded
 	case d.Once || reason != "":
 		a.Status = webhook.Exhausted
-	case ordered:
+	case r.ordered:
+		delay, _ := nextDelay(r.id, r.attempts+1, wait)
 		a.Status, a.NextAt = webhook.Retrying, eventTime(now.Add(delay))
 	default:
-		if err := add(s.again(d, a, res.wait, now)); err != nil {
-			return nil, "", err
+		if more, err = s.again(d, a, r, wait, now); err != nil {
+			return nil, err
 		}
 	}
 	if a.Status == webhook.Exhausted && !d.Once {
-		if err := add(s.exhausted(d, a)); err != nil {
-			return nil, "", err
+		if more, err = s.exhausted(d, a); err != nil {
+			return nil, err
 		}
-	}
-	if err := add(s.note(to, a, h, reason, now)); err != nil {
-		return nil, "", err
 	}
 	first, err := s.records.attempt(a)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	return append([]*stream.Record{first}, more...), reason, nil
+	return append([]*stream.Record{first}, more...), nil
 }
 
 // givenUp says why the endpoint is to be disabled, or nothing.
@@ -121,20 +139,20 @@ func (s *sender) givenUp(to *target, a *webhook.Attempt, h health, now time.Time
 }
 
 // again plans the next attempt, if there is one.
-func (s *sender) again(d *webhook.Delivery, a *webhook.Attempt, wait time.Duration, now time.Time) ([]*stream.Record, error) {
-	delay, ok := nextDelay(d.ID, d.Attempts+1, wait)
-	if !ok {
+func (s *sender) again(d *webhook.Delivery, a *webhook.Attempt, r retrying, wait time.Duration, now time.Time) ([]*stream.Record, error) {
+	delay, _ := nextDelay(r.id, r.attempts+1, wait)
+	if _, ok := nextDelay(d.ID, d.Attempts+1, wait); !ok {
 		a.Status = webhook.Exhausted
 		return nil, nil
 	}
 	next := *d
-	next.Attempts, next.Deferrals = d.Attempts+1, 0
-	r, err := s.records.later(&next, now, delay)
+	next.Attempts, next.Deferrals, next.Digest, next.DigestSize = d.Attempts+1, 0, r.digest, r.size
+	out, err := s.records.later(&next, now, delay)
 	if err != nil {
 		return nil, err
 	}
 	a.Status, a.NextAt = webhook.Retrying, next.DueAt
-	return []*stream.Record{r}, nil
+	return []*stream.Record{out}, nil
 }
 
 // note writes the endpoint's state where it has changed, and tells of an endpoint that was given up.

@@ -5,19 +5,27 @@ import (
 	"slices"
 
 	"github.com/throughline/throughline/schema/event"
+	"github.com/throughline/throughline/schema/sanitize"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/webhook"
 )
 
 // linkedNews is an event that was linked to its objects.
-type linkedNews struct{ *event.Event }
+type linkedNews struct {
+	*event.Event
 
-func readLinked(r *stream.Record) (news, error) {
-	e, err := event.ParseEvent(r.Value)
-	if err != nil {
-		return nil, err
+	html *sanitize.Sanitizer
+}
+
+// linkedReader reads events whose descriptions are made safe by html.
+func linkedReader(html *sanitize.Sanitizer) func(r *stream.Record) (news, error) {
+	return func(r *stream.Record) (news, error) {
+		e, err := event.ParseEvent(r.Value)
+		if err != nil {
+			return nil, err
+		}
+		return linkedNews{e, html}, nil
 	}
-	return linkedNews{e}, nil
 }
 
 func (n linkedNews) about() string { return n.Workspace }
@@ -40,6 +48,6 @@ func (n linkedNews) occurrence(ctx context.Context, d *directory, at event.Time)
 	if err != nil {
 		return nil, err
 	}
-	o.body, err = linkedBody(n.Event, &personal)
+	o.body, err = linkedBody(n.Event, &personal, n.html)
 	return o, err
 }

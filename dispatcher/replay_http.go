@@ -80,6 +80,9 @@ func (s *Service) replayJobs(ctx context.Context) (*jobs, error) {
 // postReplay makes a job that sends events again. An endpoint has one at a time: a second one would send beside the first
 // what both find, and a queue of jobs would hide how long the last of them takes.
 func (s *Service) postReplay(w http.ResponseWriter, r *http.Request) error {
+	if _, err := endpointID(r); err != nil {
+		return err
+	}
 	var b replayBody
 	if err := jsonBody(r, &b); err != nil {
 		return err

@@ -31,6 +31,7 @@ type sender struct {
 	doubts chan job
 	// budgets are what services allow at their URLs.
 	budgets *budgets
+	digests *digests
 	// order has the deliveries that must not overtake each other.
 	order *order
 
@@ -44,7 +45,7 @@ const doubtBuffer = 10_000
 func newSender(cfg Config, deps Deps, p *poster, m *metrics) *sender {
 	s := &sender{
 		cfg: cfg, poster: p, metrics: m, log: deps.Log, now: deps.Now, slots: make(chan struct{}, cfg.Concurrency),
-		doubts: make(chan job, doubtBuffer), budgets: &budgets{byURL: map[string]*budget{}}, lanes: map[string]*lane{},
+		doubts: make(chan job, doubtBuffer), budgets: &budgets{byURL: map[string]*budget{}}, digests: newDigests(), lanes: map[string]*lane{},
 	}
 	s.order = newOrder(s)
 	s.order.load = s.loadLanes
@@ -159,6 +160,10 @@ func (s *sender) enqueue(ctx context.Context, to *target, j job) {
 	}
 	l := s.lane(to.Workspace, to.ID)
 	s.budgets.limit(l, to)
+	if to.gathers() {
+		s.gather(ctx, to, l, j)
+		return
+	}
 	if deferral, reason := l.offer(j, s.now()); deferral > 0 {
 		s.park(j, deferral, reason)
 		return
@@ -231,6 +236,10 @@ func (s *sender) run(ctx context.Context, l *lane, j job, limiter *rate.Limiter)
 		defer func() { <-s.slots }()
 	case <-ctx.Done():
 		l.left()
+		return
+	}
+	if j.group != nil {
+		s.runDigest(ctx, l, j.group)
 		return
 	}
 	if !j.task.Begin(ctx) {
@@ -360,8 +369,14 @@ func (s *sender) settle(t *stream.Task, out []*stream.Record, err error) {
 	t.Settle(out)
 }
 
-// park puts a delivery off without an attempt.
+// park puts a delivery off without an attempt, or all that were gathered with it.
 func (s *sender) park(j job, wait time.Duration, reason string) {
+	if j.group != nil {
+		for _, member := range s.digests.take(j.group) {
+			s.park(member, wait, reason)
+		}
+		return
+	}
 	s.metrics.deferred.WithLabelValues(reason).Inc()
 	later := *j.delivery
 	later.Deferrals++

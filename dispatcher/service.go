@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline/throughline/schema/problem"
+	"github.com/throughline/throughline/schema/sanitize"
 	"github.com/throughline/throughline/schema/seal"
 	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/stream"
@@ -99,6 +100,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	poster := newPoster(s.guard, cfg, deps.Roots, deps.Now)
 	s.sender = newSender(cfg, deps, poster, s.metrics)
+	s.sender.measure(deps.Reg)
 	s.retries = &retries{metrics: s.metrics, log: deps.Log, now: deps.Now}
 	s.replays = &replays{cfg: cfg, deps: deps, past: s.past, metrics: s.metrics, log: deps.Log, now: deps.Now}
 	if err == nil {
@@ -129,7 +131,7 @@ func (s *Service) plan() error {
 		input   topic.Name
 		outputs []topic.Name
 	}{
-		{rolePlan, s.replayed(topic.Events, planner{read: readLinked}), topic.Events, deliveries},
+		{rolePlan, s.replayed(topic.Events, planner{read: linkedReader(sanitize.New())}), topic.Events, deliveries},
 		{
 			rolePlanConversations, s.replayed(topic.Conversations, planner{read: readTransition, also: queueChanges}),
 			topic.Conversations, append(slices.Clone(deliveries), topic.WebhookQueues),

@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -82,9 +81,6 @@ func (s *Service) settings(b *endpointBody, id string, before *target, now time.
 	if err != nil {
 		add("/filter", err.Error())
 	}
-	if len(broken) == 0 {
-		broken = unserved(e)
-	}
 	if len(broken) > 0 {
 		faults := make([]problem.Fault, len(broken))
 		for i, v := range broken {
@@ -132,19 +128,6 @@ func text(raw json.RawMessage, pointer string, add func(pointer, detail string))
 		return ""
 	}
 	return *s
-}
-
-// unserved names settings that are part of the contract and that this version does not act on. To accept them and do
-// nothing would be a promise that is not kept.
-func unserved(e *webhook.Endpoint) []object.Violation {
-	var v []object.Violation
-	add := func(pointer, format string, args ...any) {
-		v = append(v, object.Violation{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
-	}
-	if e.DigestSeconds != 0 {
-		add("/digestSeconds", "this version makes no digests: use 0")
-	}
-	return v
 }
 
 // normalize brings lists into the form in which they are kept: each item once, by its canonical name.

@@ -73,6 +73,8 @@ func (u *builder) record(ctx context.Context, from int64, r *stream.Record) erro
 	before := b.rows()
 	err := u.p.Transform(ctx, rec, u.keys, b.block)
 	switch {
+	case errors.Is(err, projections.ErrPoison) && u.silent:
+		// It is a dead letter already, of the group whose table is made again.
 	case errors.Is(err, projections.ErrPoison):
 		letter, err := u.letter(r, err)
 		if err != nil {

@@ -27,6 +27,8 @@ type childConfig struct {
 	Kafka  stream.Config
 	Store  store.Config
 	Config Config
+	// Rebuild are tables that are made again, where there are any.
+	Rebuild []string
 }
 
 func runChild() int {
@@ -43,10 +45,17 @@ func runChild() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	s, err := New(c.Config, w.deps(nil))
-	if err == nil {
-		err = s.Run(ctx)
+	run := func() error { _, err := Rebuild(ctx, c.Config, w.deps(nil), c.Rebuild, nil); return err }
+	if len(c.Rebuild) == 0 {
+		run = func() error {
+			s, err := New(c.Config, w.deps(nil))
+			if err != nil {
+				return err
+			}
+			return s.Run(ctx)
+		}
 	}
+	err := run()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -57,7 +66,13 @@ func runChild() int {
 // child starts a process that projects.
 func (w *world) child(t *testing.T, cfg Config) *exec.Cmd {
 	t.Helper()
-	raw, err := json.Marshal(childConfig{Kafka: w.kafka, Store: w.store, Config: cfg})
+	return w.childOf(t, cfg, nil)
+}
+
+// childOf starts a process that projects, or that makes tables again.
+func (w *world) childOf(t *testing.T, cfg Config, rebuild []string) *exec.Cmd {
+	t.Helper()
+	raw, err := json.Marshal(childConfig{Kafka: w.kafka, Store: w.store, Config: cfg, Rebuild: rebuild})
 	must(t, err)
 	c := exec.CommandContext(t.Context(), os.Args[0])
 	c.Env = append(os.Environ(), childEnv+"="+string(raw))

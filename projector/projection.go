@@ -30,6 +30,8 @@ type worker struct {
 	// names are the topics' names without the prefix, by their full names.
 	names map[string]topic.Name
 	slots slots
+	// silent says that what cannot be transformed becomes no dead letter.
+	silent bool
 	// spare are blocks whose memory is used again.
 	spare chan *table.Block
 	// trouble is why the worker does not get on; nil while it does.

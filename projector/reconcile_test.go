@@ -241,10 +241,7 @@ func TestReconcileLeavesOutWhatTheLogDoesNotHave(t *testing.T) {
 	var at PartitionReport
 	must(t, w.conn.QueryRow(t.Context(), "SELECT _topic, _partition, max(_offset) FROM event_log GROUP BY _topic, _partition ORDER BY 3 DESC LIMIT 1").
 		Scan(&at.Topic, &at.Partition, &at.From))
-	offsets := kadm.Offsets{}
-	offsets.AddOffset(at.Topic, at.Partition, 10, -1)
-	_, err := kadm.NewClient(w.client).DeleteRecords(t.Context(), offsets)
-	must(t, err)
+	w.forget(t, at.Topic, at.Partition, 10)
 	report := w.reconcile(t, Counts{}, table.EventLog)
 	if report.Tables[0].BeforeLog != 10 {
 		t.Errorf("%d rows are of records that are gone, want 10", report.Tables[0].BeforeLog)
@@ -271,6 +268,15 @@ func TestProjectorComparesWhatItProjectedWithTheLogAndSaysWhatDiffers(t *testing
 	if n := r.metric(t, "audit_failures_total"); n != 0 {
 		t.Errorf("%v looks failed", n)
 	}
+}
+
+// forget has the log drop what is before an offset.
+func (w *world) forget(t *testing.T, topic string, partition int32, before int64) {
+	t.Helper()
+	offsets := kadm.Offsets{}
+	offsets.AddOffset(topic, partition, before, -1)
+	_, err := kadm.NewClient(w.client).DeleteRecords(t.Context(), offsets)
+	must(t, err)
 }
 
 // A table keeps rows for as long as its definition says, and reconcile knows how long that is.

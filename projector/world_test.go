@@ -362,18 +362,24 @@ func (w *world) intents(tb testing.TB) int {
 func (w *world) bury(tb testing.TB) {
 	tb.Helper()
 	for _, g := range Groups() {
-		name := w.kafka.Group(g.Name)
-		described, err := kadm.NewClient(w.client).DescribeGroups(tb.Context(), name)
+		w.buryIn(tb, g.Name)
+	}
+}
+
+// buryIn takes the members of one group out of it.
+func (w *world) buryIn(tb testing.TB, group string) {
+	tb.Helper()
+	name := w.kafka.Group(group)
+	described, err := kadm.NewClient(w.client).DescribeGroups(tb.Context(), name)
+	must(tb, err)
+	for _, m := range described[name].Members {
+		req := kmsg.NewPtrLeaveGroupRequest()
+		req.Group, req.MemberID = name, m.MemberID
+		member := kmsg.NewLeaveGroupRequestMember()
+		member.MemberID = m.MemberID
+		req.Members = append(req.Members, member)
+		_, err := req.RequestWith(tb.Context(), w.client)
 		must(tb, err)
-		for _, m := range described[name].Members {
-			req := kmsg.NewPtrLeaveGroupRequest()
-			req.Group, req.MemberID = name, m.MemberID
-			member := kmsg.NewLeaveGroupRequestMember()
-			member.MemberID = m.MemberID
-			req.Members = append(req.Members, member)
-			_, err := req.RequestWith(tb.Context(), w.client)
-			must(tb, err)
-		}
 	}
 }
 

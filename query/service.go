@@ -18,6 +18,7 @@ import (
 	"github.com/throughline/throughline/query/wallboard"
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/run"
+	"github.com/throughline/throughline/schema/sanitize"
 	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/table"
@@ -45,7 +46,7 @@ type Deps struct {
 type Service struct {
 	cfg     Config
 	deps    Deps
-	html    *sanitizer
+	html    *sanitize.Sanitizer
 	metrics *metrics
 	feed    *wallboard.Feed
 	screens *screens
@@ -62,7 +63,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Require == nil || deps.TimeZone == nil {
 		return nil, errors.New("configure query: nothing checks the API keys, or knows the workspaces")
 	}
-	s := &Service{cfg: cfg, deps: deps, html: newSanitizer(), metrics: newMetrics(deps.Reg)}
+	s := &Service{cfg: cfg, deps: deps, html: sanitize.New(), metrics: newMetrics(deps.Reg)}
 	s.feed = wallboard.NewFeed(wallboard.Deps{Kafka: cfg.Kafka, Log: deps.Log, Reg: deps.Reg, Now: deps.Now})
 	s.screens = newScreens(s.board, s.metrics.streams)
 	s.router = s.routes()

@@ -11,6 +11,7 @@ import (
 	"github.com/throughline/throughline/schema/access"
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/sanitize"
 	"github.com/throughline/throughline/schema/table"
 	"github.com/throughline/throughline/schema/web"
 )
@@ -98,10 +99,10 @@ type shownEvent struct {
 	Primary         primaryObject `json:"primary"`
 }
 
-func (r *timelineRow) shown(html *sanitizer, name *string) shownEvent {
+func (r *timelineRow) shown(html *sanitize.Sanitizer, name *string) shownEvent {
 	var descriptionHTML *string
 	if r.description != "" {
-		safe := html.description(r.description)
+		safe := html.Description(r.description)
 		descriptionHTML = &safe
 	}
 	return shownEvent{
@@ -117,7 +118,7 @@ func (r *timelineRow) verbatimMembers() []member {
 }
 
 // encode writes the row as clients get it on a timeline.
-func (r *timelineRow) encode(html *sanitizer, name *string) ([]byte, error) {
+func (r *timelineRow) encode(html *sanitize.Sanitizer, name *string) ([]byte, error) {
 	return encode(struct {
 		shownEvent
 

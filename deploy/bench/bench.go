@@ -32,23 +32,9 @@ type bench struct {
 }
 
 // Run measures, and writes a table to out. Lines for a person who waits go to progress.
-func Run(ctx context.Context, cfg Config, out, progress io.Writer, log *slog.Logger) (err error) {
-	if err := cfg.Validate(); err != nil {
-		return err
-	}
-	b, err := newBench(cfg, progress, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.opened.Close()) }()
-	if err := b.prepare(ctx); err != nil {
-		return err
-	}
-	if len(cfg.Sweep) > 0 {
-		return b.sweep(ctx, out)
-	}
-	report, err := b.measure(ctx)
-	if err != nil {
+func Run(ctx context.Context, cfg Config, out, progress io.Writer, log *slog.Logger) error {
+	report, err := measureEdge(ctx, cfg, out, progress, log)
+	if err != nil || report == nil {
 		return err
 	}
 	if cfg.JSON != "" {
@@ -57,6 +43,25 @@ func Run(ctx context.Context, cfg Config, out, progress io.Writer, log *slog.Log
 		}
 	}
 	return report.write(out)
+}
+
+// measureEdge measures the edge. A sweep is written to out at once, and gives no report.
+func measureEdge(ctx context.Context, cfg Config, out, progress io.Writer, log *slog.Logger) (report *Report, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	b, err := newBench(cfg, progress, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.opened.Close()) }()
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if len(cfg.Sweep) > 0 {
+		return nil, b.sweep(ctx, out)
+	}
+	return b.measure(ctx)
 }
 
 // newBench makes a run with a folder of its own, which goes when the run is closed.

@@ -16,9 +16,9 @@ const (
 	operatorKey = "operator-of-a-benchmark"
 )
 
-// scopes are those of the key that posts.
+// scopes are those of the key that posts and reads.
 func scopes() []workspace.Scope {
-	return []workspace.Scope{workspace.EventsWrite, workspace.ObjectsWrite}
+	return []workspace.Scope{workspace.EventsWrite, workspace.ObjectsWrite, workspace.ConversationsWrite, workspace.Read}
 }
 
 // wordsOf are the words of descriptions: text that compresses as people's text does, not as one repeated line.

@@ -14,8 +14,11 @@ import (
 
 // residentMemory is what this process has in memory, now and at most so far, in bytes. It is read from the kernel's own
 // account and not by getrusage, whose peak a process inherits from the one that started it.
-func residentMemory() (now, peak uint64, err error) {
-	text, err := os.ReadFile("/proc/self/status")
+func residentMemory() (now, peak uint64, err error) { return residentMemoryOf("self") }
+
+// residentMemoryOf is that of another process, by its number.
+func residentMemoryOf(process string) (now, peak uint64, err error) {
+	text, err := os.ReadFile("/proc/" + process + "/status")
 	if err != nil {
 		return 0, 0, fmt.Errorf("read memory of this process: %w", err)
 	}

@@ -13,10 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/throughline/throughline/deploy/assembly"
 	"github.com/throughline/throughline/projector"
-	"github.com/throughline/throughline/schema/embedded"
-	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/stream"
 )
 
@@ -24,40 +21,19 @@ import (
 type projectorBench struct {
 	*bench
 
+	database
+
 	cfg    ProjectorConfig
-	server *embedded.ClickHouse
-	store  store.Config
-	admin  store.Conn
 	insert *child
 }
 
 // Projector measures rows a second from the log into the tables, beside the client library that inserts the same rows into
 // tables of the same kind.
-func Projector(ctx context.Context, cfg ProjectorConfig, out, progress io.Writer, log *slog.Logger) (err error) {
-	if err := cfg.Validate(); err != nil {
-		return err
-	}
-	b, err := newBench(Config{Kafka: cfg.Kafka, Brokers: cfg.Brokers}, progress, log)
+func Projector(ctx context.Context, cfg ProjectorConfig, out, progress io.Writer, log *slog.Logger) error {
+	report, err := measureProjector(ctx, cfg, progress, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.opened.Close()) }()
-	p := &projectorBench{bench: b, cfg: cfg}
-	if err := p.prepare(ctx); err != nil {
-		return err
-	}
-	report := newProjectorReport(cfg)
-	for round := range cfg.Rounds {
-		b.say("round %d of %d, load %s", round+1, cfg.Rounds, loadAverage())
-		pair, err := b.pair(ctx, round,
-			func(ctx context.Context) (Figures, error) { return p.ours(ctx, round+1, round == cfg.Rounds-1) },
-			func(ctx context.Context) (Figures, error) { return p.limit(ctx, round+1) })
-		if err != nil {
-			return err
-		}
-		report.Rounds = append(report.Rounds, pair)
-	}
-	report.LoadAfter = loadAverage()
 	if cfg.JSON != "" {
 		if err := save(cfg.JSON, report); err != nil {
 			return err
@@ -66,25 +42,43 @@ func Projector(ctx context.Context, cfg ProjectorConfig, out, progress io.Writer
 	return report.write(out)
 }
 
+func measureProjector(ctx context.Context, cfg ProjectorConfig, progress io.Writer, log *slog.Logger) (report *ProjectorReport, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	b, err := newBench(Config{Kafka: cfg.Kafka, Brokers: cfg.Brokers}, progress, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.opened.Close()) }()
+	p := &projectorBench{bench: b, cfg: cfg}
+	if err := p.prepare(ctx); err != nil {
+		return nil, err
+	}
+	report = newProjectorReport(cfg)
+	for round := range cfg.Rounds {
+		b.say("round %d of %d, load %s", round+1, cfg.Rounds, loadAverage())
+		pair, err := b.pair(ctx, round,
+			func(ctx context.Context) (Figures, error) { return p.ours(ctx, round+1, round == cfg.Rounds-1) },
+			func(ctx context.Context) (Figures, error) { return p.limit(ctx, round+1) })
+		if err != nil {
+			return nil, err
+		}
+		report.Rounds = append(report.Rounds, pair)
+	}
+	report.LoadAfter = loadAverage()
+	return report, nil
+}
+
 // prepare starts the servers, fills the log, and has the projector make the rows once, which warms everything up.
 func (p *projectorBench) prepare(ctx context.Context) error {
 	if err := p.connect(ctx); err != nil {
 		return err
 	}
-	p.say("starting ClickHouse")
-	server, err := embedded.StartClickHouse(ctx, embedded.ClickHouseOptions{
-		DataDir: filepath.Join(p.dir, "clickhouse"), Progress: p.progress, Logger: p.log,
-	})
-	if err != nil {
+	var err error
+	if p.database, err = p.startDatabase(ctx); err != nil {
 		return err
 	}
-	p.opened.Add(server.Close)
-	p.server = server
-	p.store = store.Config{Addr: server.Addr, Database: "default", User: server.User, Password: server.Password}
-	if p.admin, err = store.Open(ctx, p.store, store.ReadWrite); err != nil {
-		return err
-	}
-	p.opened.Add(p.admin.Close)
 	p.say("producing %d events", p.cfg.Events)
 	if err := p.produceLinked(ctx, p.cfg.Events); err != nil {
 		return err
@@ -94,31 +88,16 @@ func (p *projectorBench) prepare(ctx context.Context) error {
 		return err
 	}
 	source := p.store
-	source.Database = database(0)
+	source.Database = roundName(0)
 	p.insert, err = p.start(ctx, spec{Role: roleInsert, Dir: filepath.Join(p.dir, roleInsert), Store: source, Block: p.cfg.Block, Log: "warn"})
 	return err
 }
 
-func database(round int) string { return fmt.Sprintf("round_%d", round) }
-
-// tables makes a database with empty tables. Tables of their own know no tokens of the round before.
-func (p *projectorBench) tables(ctx context.Context, name string) (store.Config, error) {
-	to := p.store
-	to.Database = name
-	_, err := assembly.Migrate(ctx, to, nil)
-	return to, err
-}
-
-func (p *projectorBench) drop(ctx context.Context, name string) error {
-	if err := p.admin.Exec(ctx, "DROP DATABASE "+name+" SYNC"); err != nil {
-		return fmt.Errorf("drop tables: %w", err)
-	}
-	return nil
-}
+func roundName(round int) string { return fmt.Sprintf("round_%d", round) }
 
 // ours has a projector read the log from its start. The tables of round 0 stay: the limit reads its rows from them.
 func (p *projectorBench) ours(ctx context.Context, round int, last bool) (f Figures, err error) {
-	to, err := p.tables(ctx, database(round))
+	to, err := p.tables(ctx, roundName(round))
 	if err != nil {
 		return f, err
 	}
@@ -149,7 +128,7 @@ func (p *projectorBench) ours(ctx context.Context, round int, last bool) (f Figu
 
 // limit inserts the same rows.
 func (p *projectorBench) limit(ctx context.Context, round int) (f Figures, err error) {
-	to, err := p.tables(ctx, database(round)+"_limit")
+	to, err := p.tables(ctx, roundName(round)+"_limit")
 	if err != nil {
 		return f, err
 	}

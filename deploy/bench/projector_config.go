@@ -16,6 +16,9 @@ type ProjectorConfig struct {
 	Profile string   `name:"profile" placeholder:"FOLDER" help:"Write a profile of the projector's last round into this folder; that costs it some percent."`
 }
 
+// defaultBlock is the default of Block.
+const defaultBlock = 20_000
+
 // Validate reports everything that is wrong with a ProjectorConfig.
 func (c ProjectorConfig) Validate() error {
 	var errs []error

@@ -108,6 +108,10 @@ func serveProjector(ctx context.Context, s spec, log *slog.Logger, stdout io.Wri
 // answerStored answers with what happens until as many rows are there as the request says.
 func answerStored(w http.ResponseWriter, r *http.Request, work func(context.Context, int64) (stored, error)) {
 	rows, err := strconv.ParseInt(r.URL.Query().Get("rows"), 10, 64)
+	if err == nil {
+		// A busy machine may take longer than a server lets an answer take.
+		err = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	}
 	var s stored
 	if err == nil {
 		s, err = work(r.Context(), rows)
@@ -181,13 +185,7 @@ func (i *inserter) load(ctx context.Context) error {
 		return err
 	}
 	i.blocks = map[string][]*table.Block{}
-	timeline, err := readBlocks(ctx, conn, table.Timeline, i.spec.Block, func(r *table.TimelineRow) []any {
-		return []any{
-			&r.Workspace, &r.ObjectType, &r.ObjectID, &r.OccurredAt, &r.EventID, &r.PrimaryType, &r.PrimaryID, &r.Kind, &r.Link, &r.Via,
-			&r.Name, &r.Description, &r.Words, &r.Icon, &r.Source, &r.Payload, &r.Transition, &r.ReceivedAt, &r.StoredAt,
-			&r.From.Topic, &r.From.Partition, &r.From.Offset, &r.From.Row,
-		}
-	})
+	timeline, err := readBlocks(ctx, conn, table.Timeline, i.spec.Block, timelineFields)
 	i.blocks[table.Timeline] = timeline
 	if err == nil {
 		i.blocks[table.EventLog], err = readBlocks(ctx, conn, table.EventLog, i.spec.Block, func(r *table.EventLogRow) []any {
@@ -199,6 +197,15 @@ func (i *inserter) load(ctx context.Context) error {
 		})
 	}
 	return errors.Join(err, conn.Close())
+}
+
+// timelineFields are where the columns of a row go.
+func timelineFields(r *table.TimelineRow) []any {
+	return []any{
+		&r.Workspace, &r.ObjectType, &r.ObjectID, &r.OccurredAt, &r.EventID, &r.PrimaryType, &r.PrimaryID, &r.Kind, &r.Link, &r.Via,
+		&r.Name, &r.Description, &r.Words, &r.Icon, &r.Source, &r.Payload, &r.Transition, &r.ReceivedAt, &r.StoredAt,
+		&r.From.Topic, &r.From.Partition, &r.From.Offset, &r.From.Row,
+	}
 }
 
 // readBlocks reads a table in the order of the log.

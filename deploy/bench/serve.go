@@ -32,6 +32,9 @@ const (
 	// Of the measurement of the projector: it, and the client library that inserts the same rows.
 	roleProjector = "projector"
 	roleInsert    = "insert"
+	// Of the measurement of the whole: the read side, and the least that a processor can be.
+	roleQuery    = "query"
+	roleTransact = "transact"
 )
 
 // spec is what a server under test is told.
@@ -48,6 +51,8 @@ type spec struct {
 	// Store is where rows go, or come from; Block is how many of them are inserted at a time.
 	Store store.Config `json:"store,omitzero"`
 	Block int          `json:"block,omitzero"`
+	// Outputs is how many records a bare processor makes of one.
+	Outputs int `json:"outputs,omitzero"`
 }
 
 // hello is what a server under test says when it listens.
@@ -103,6 +108,10 @@ func Serve(ctx context.Context, text string, stdin io.Reader, stdout io.Writer) 
 		return serveProjector(ctx, s, log, stdout)
 	case roleInsert:
 		return serveInsert(ctx, s, log, stdout)
+	case roleQuery:
+		return serveQuery(ctx, s, log, stdout)
+	case roleTransact:
+		return serveTransact(ctx, s, log, stdout)
 	default:
 		return fmt.Errorf("%q is no server to measure", s.Role)
 	}

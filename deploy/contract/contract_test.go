@@ -98,11 +98,13 @@ type session struct {
 	keyID string
 	// deliveryID is the id of a delivery that is there.
 	deliveryID string
+	// replayID is the id of a replay that was asked for.
+	replayID string
 	// written are the positions of what was written for reads to show.
 	written []string
 }
 
-// prepared is an example that can be sent: with a key, and with the ids of a key and of a delivery that are there.
+// prepared is an example that can be sent: with a key, and with the ids of a key, a delivery and a replay that are there.
 func (s *session) prepared(e api.Example) request {
 	r := from(e)
 	if !e.Operation.Public() {
@@ -111,8 +113,10 @@ func (s *session) prepared(e api.Example) request {
 	if base, _, ok := strings.Cut(e.Operation.Path, "{keyId}"); ok {
 		r.path = strings.Replace(base, "{workspaceId}", shop, 1) + s.keyID
 	}
-	if base, rest, ok := strings.Cut(e.Operation.Path, "{deliveryId}"); ok {
-		r.path = base + s.deliveryID + rest
+	for variable, id := range map[string]string{"{deliveryId}": s.deliveryID, "{replayId}": s.replayID} {
+		if base, rest, ok := strings.Cut(e.Operation.Path, variable); ok {
+			r.path = base + id + rest
+		}
 	}
 	return r
 }
@@ -123,7 +127,7 @@ func (s *session) inOrder() []*api.Operation {
 	rank := func(op *api.Operation) int {
 		first := []string{
 			"putWorkspace", "postApiKey", "putWebhookEndpoint", "postObjects", "putObject", "postEvent", "postEvents", "postTransition",
-			"postTransitions", "testWebhookEndpoint",
+			"postTransitions", "testWebhookEndpoint", "postWebhookReplay",
 		}
 		switch i := slices.Index(first, op.ID); {
 		case i >= 0:
@@ -156,11 +160,14 @@ func (s *session) examples(t *testing.T) {
 			if p := a.position(); p != "" && (op.Tag == "Events" || op.Tag == "Conversations") {
 				s.written = append(s.written, p)
 			}
-			if op.ID == "postApiKey" {
-				location := a.header.Get("Location")
-				s.keyID = location[strings.LastIndexByte(location, '/')+1:]
-			}
-			if op.ID == "testWebhookEndpoint" {
+			location := a.header.Get("Location")
+			made := location[strings.LastIndexByte(location, '/')+1:]
+			switch op.ID {
+			case "postApiKey":
+				s.keyID = made
+			case "postWebhookReplay":
+				s.replayID = made
+			case "testWebhookEndpoint":
 				s.delivered(t, a)
 			}
 		}

@@ -116,6 +116,17 @@ func (s *session) special() map[string]func(request) request {
 		"listWebhookDeliveries 422": at("crm", "a%00b"),
 		"listWebhookAttempts 422":   at("crm", "a%00b"),
 	}
+	// An endpoint that is disabled has no replay.
+	off := request{
+		op: &api.Operation{ID: "putWebhookEndpoint"}, method: http.MethodPut, path: "/v1/webhook-endpoints/off", header: http.Header{},
+	}
+	off.key(s.keys.all).sending(`{"url":"https://crm.example/","enabled":false,"events":["event.linked"]}`).want(s.t, s.url, http.StatusOK)
+	all["postWebhookReplay 404"], all["postWebhookReplay 409"] = at("crm", "nothing"), at("crm", "off")
+	all["postWebhookReplay 422"] = func(r request) request { return at("crm", "off")(r).sending(`{"only":"some"}`) }
+	all["listWebhookReplays 422"] = at("crm", "a%00b")
+	for _, op := range []string{"getWebhookReplay", "cancelWebhookReplay"} {
+		all[op+" 404"], all[op+" 422"] = at(s.replayID, "nothing"), at(s.replayID, "a%00b")
+	}
 	for _, op := range []string{"getWebhookEndpoint", "rotateWebhookSecret"} {
 		all[op+" 404"], all[op+" 422"] = at("crm", "nothing"), at("crm", "a%00b")
 	}

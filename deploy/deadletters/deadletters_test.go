@@ -293,6 +293,30 @@ func TestWhatOthersHaveUsedIsNotPutBack(t *testing.T) {
 	}
 }
 
+func TestOnlyQueuesTakeRecordsBack(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		group string
+		name  topic.Name
+		want  bool
+	}{
+		{"link", topic.Submissions, true},
+		{"conversation", topic.ConversationCommands, true},
+		{"webhook-send", topic.WebhookDeliveries, true},
+		{"webhook-retry", topic.WebhookRetries3h, true},
+		{"webhook-plan", topic.Events, false},
+		{"projector.event_log", topic.Submissions, false},
+		{"webhook-replay", topic.WebhookReplays, false},
+	} {
+		if err := retryable("p", ID{row.group, "p." + string(row.name), 0, 0}); (err == nil) != row.want {
+			t.Errorf("%s of %s: got %v", row.name, row.group, err)
+		}
+	}
+	if err := retryable("p", ID{"link", "q.submissions.v1", 0, 0}); err == nil || errors.Is(err, errRebuild) {
+		t.Errorf("a topic of another installation: got %v", err)
+	}
+}
+
 func TestALetterIsPrintedSoThatNoTerminalObeysIt(t *testing.T) {
 	t.Parallel()
 	l := &Letter{DeadLetter: event.DeadLetter{

@@ -86,15 +86,20 @@ func queues() map[string][]topic.Name {
 		conversation.Group: {topic.ConversationCommands},
 	}
 	for _, g := range dispatcher.Groups() {
-		if !slices.ContainsFunc(g.Topics, isSource) {
-			all[g.Name] = append(all[g.Name], g.Topics...)
+		for _, name := range g.Topics {
+			if isQueue(name) {
+				all[g.Name] = append(all[g.Name], name)
+			}
 		}
 	}
 	return all
 }
 
-// isSource says whether a topic is a source of truth, which is never written to by hand.
-func isSource(name topic.Name) bool { return name == topic.Events || name == topic.Conversations }
+// isQueue says whether the records of a topic are work that is done once. A topic that is kept for ever is a source of truth,
+// and in a compacted one an old record would take the place of a newer one.
+func isQueue(name topic.Name) bool {
+	return slices.ContainsFunc(topic.All(), func(s topic.Spec) bool { return s.Name == name && !s.Compacted && s.Retention > 0 })
+}
 
 // original is the record as it is to be put back: from the log while that has it, else from the letter.
 func original(ctx context.Context, cfg stream.Config, deps stream.Deps, l *Letter) (*stream.Record, error) {

@@ -22,6 +22,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/throughline/throughline/deploy/assembly"
+	"github.com/throughline/throughline/dispatcher"
 	"github.com/throughline/throughline/ingest"
 	"github.com/throughline/throughline/ingest/link"
 	"github.com/throughline/throughline/projector"
@@ -183,6 +184,10 @@ func process(t *testing.T, reg prometheus.Registerer) *assembly.Process {
 	must(p.Projector(t.Context(), projection, tables, master))
 	_, err = p.Query(t.Context(), query.DefaultConfig(), tables)
 	must(err)
+	hooks := dispatcher.DefaultConfig()
+	hooks.Instance = "docs"
+	_, err = p.Dispatcher(t.Context(), hooks, tables, master)
+	must(err)
 	return p
 }
 
@@ -277,14 +282,15 @@ func family(m metric) *dto.MetricFamily {
 func parts() []struct{ prefix, title, about string } {
 	return []struct{ prefix, title, about string }{
 		{"throughline_build_", "Build", "Of every process."},
-		{"throughline_http_", "HTTP", "Of ingest and query; `service` says which."},
+		{"throughline_http_", "HTTP", "Of ingest, query and dispatcher; `service` says which."},
 		{"throughline_ingest_", "Edge", "Of ingest."},
 		{"throughline_registry_", "Registry of objects", "Of ingest."},
-		{"throughline_access_", "Workspaces and API keys", "Of ingest and query."},
+		{"throughline_access_", "Workspaces and API keys", "Of ingest, query and dispatcher."},
 		{"throughline_link_", "Linker", "Of ingest."},
 		{"throughline_conversation_", "Conversations", "Of ingest."},
 		{"throughline_projector_", "Projector", "Of projector."},
 		{"throughline_query_", "Reads", "Of query."},
+		{"throughline_dispatcher_", "Webhooks", "Of dispatcher."},
 		{"throughline_stream_", "Streams", "Producers, processors (`role`), views (`view`) and the lag of consumer groups."},
 		{"throughline_kafka_", "Kafka clients", "Of each client, by its id (`client`) and the broker (`node_id`)."},
 		{"", "Go and the operating system", "Of every process; of the Go client library."},

@@ -131,7 +131,7 @@ func TestContainersThatAreKilledLoseAndDoubleNothing(t *testing.T) {
 	events := number(t, "EVENTS", 1000)
 	var acknowledged, repeated atomic.Int64
 	clients := postAll(t, p.url, key, events, &acknowledged, &repeated)
-	parts := []string{"kafka", "clickhouse", "ingest", "projector"}
+	parts := []string{"kafka", "clickhouse", "ingest", "projector", "dispatcher"}
 	for i, part := range parts {
 		reached(t, &acknowledged, int64(events)*int64(i+1)/int64(len(parts)+1))
 		p.must("kill", "-s", "SIGKILL", part)
@@ -150,6 +150,7 @@ func TestContainersThatAreKilledLoseAndDoubleNothing(t *testing.T) {
 		return nil
 	})
 	once(t, onTimelines(t, p.url, key), events)
+	eventually(t, startWithin, "webhooks to be answered", func() error { return p.answers("/v1/webhook-endpoints", key) })
 	for _, path := range []string{"/metrics", "/v1/event-log?limit=1"} {
 		if err := p.answers(path, ""); err == nil {
 			t.Errorf("%s is anybody's to read", path)

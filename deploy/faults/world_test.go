@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -255,9 +256,24 @@ func (b *broker) end(k Kind) error {
 	if k == Kill {
 		ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 		defer cancel()
-		return b.kafka.Restart(ctx, b.number)
+		err := b.kafka.Restart(ctx, b.number)
+		for err != nil && !b.whole(ctx) {
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return err
+			}
+		}
+		return nil
 	}
 	return syscall.Kill(b.paused, syscall.SIGCONT)
+}
+
+// whole says whether all brokers are there. A start takes minutes on a machine that is busy enough, longer than Restart waits.
+func (b *broker) whole(ctx context.Context) bool {
+	cfg := stream.Config{Brokers: b.kafka.Brokers, ClientID: "faults-broker", Prefix: prefix}
+	cluster, err := stream.Ask(ctx, cfg, slog.New(slog.DiscardHandler))
+	return err == nil && cluster.Brokers == len(b.kafka.Brokers)
 }
 
 // engine is ClickHouse, which is started again as soon as it is dead.

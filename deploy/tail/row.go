@@ -5,9 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
+
+	"github.com/throughline/throughline/deploy/client"
 )
 
 // row is a row of the event log.
@@ -55,20 +55,10 @@ func (r *row) write(b *bytes.Buffer, asJSON bool) error {
 		b.WriteByte('\n')
 		return nil
 	}
-	fmt.Fprintf(b, "%s  %s %s  %s", r.ReceivedAt.UTC().Format("2006-01-02T15:04:05.000Z"), r.ObjectType, printable(r.ObjectID), printable(r.Name))
+	fmt.Fprintf(b, "%s  %s %s  %s", r.ReceivedAt.UTC().Format("2006-01-02T15:04:05.000Z"), r.ObjectType, client.Printable(r.ObjectID), client.Printable(r.Name))
 	if n := len(r.Links) - 1; n > 0 {
 		fmt.Fprintf(b, "  +%d related", n)
 	}
-	fmt.Fprintf(b, "  (%s)\n", printable(r.ID))
+	fmt.Fprintf(b, "  (%s)\n", client.Printable(r.ID))
 	return nil
-}
-
-// printable keeps what a producer sent from commanding a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) || r == '\u200d' { // the joiner makes one emoji of several
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
 }

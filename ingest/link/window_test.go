@@ -1,8 +1,11 @@
 package link
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -268,5 +271,84 @@ func TestIdentitiesKeepTheirPartsApart(t *testing.T) {
 		if other == base {
 			t.Errorf("%s: the same identity", name)
 		}
+	}
+}
+
+// TestTheWindowChangesItsEntriesAndItsCheckpointInOneWrite looks at the store all the while it is written. What a reader can
+// see between two writes is what a kill can leave, and kills seldom come just there.
+func TestTheWindowChangesItsEntriesAndItsCheckpointInOneWrite(t *testing.T) {
+	t.Parallel()
+	const commits = 3000
+	w, _ := openWindow(t, t.TempDir(), 2*commits)
+	write := func(n int) error {
+		return errors.Join(w.add(0, one(n), seen{at: noon()}), w.commit(0, func(c *checkpoint) { c.Input++ }))
+	}
+	if err := write(0); err != nil {
+		t.Fatal(err)
+	}
+	written, stop := make(chan error, 1), make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		var err error
+		for n := 1; n < commits && err == nil; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				err = write(n)
+			}
+		}
+		written <- err
+	})
+	defer writer.Wait()
+	defer close(stop)
+	views := 0
+	for done := false; !done; views++ {
+		select {
+		case err := <-written:
+			if done = true; err != nil {
+				t.Fatal(err)
+			}
+		default:
+		}
+		snapshot := w.db.NewSnapshot()
+		value, closer, err := snapshot.Get(prefix(spaceCheckpoint, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c checkpoint
+		if err := errors.Join(json.Unmarshal(value, &c), closer.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for n, want := range map[int]bool{int(c.Input) - 1: true, int(c.Input): false} {
+			_, closer, err := snapshot.Get(entryKey(0, one(n)))
+			if err == nil {
+				err = closer.Close()
+			}
+			if (err == nil) != want {
+				t.Fatalf("a reader sees a checkpoint of %d submissions; the entry of number %d is there: %t", c.Input, n, !want)
+			}
+		}
+		if err := snapshot.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if views < 100 {
+		t.Errorf("the store was seen %d times only: this run proves nothing", views)
+	}
+}
+
+func TestAnAbortedBatchLeavesNothingInTheWindow(t *testing.T) {
+	t.Parallel()
+	w, _ := openWindow(t, t.TempDir(), 10)
+	h := &handler{window: w}
+	add(t, w, one(1), noon())
+	h.Discard()
+	if has(t, w, one(1)) {
+		t.Error("an event of a batch that was aborted is taken for a repeat")
+	}
+	commit(t, w)
+	if n := count(t, w, spaceEntry); n != 0 {
+		t.Errorf("the next commit writes %d entries of it", n)
 	}
 }

@@ -86,7 +86,8 @@ func (c *Tracked) gather() ([]*Task, map[TopicPartition]Commit) {
 	done := map[TopicPartition]map[int64]struct{}{}
 	for _, t := range c.settled {
 		p := c.parts[t.tp]
-		if len(tasks) == c.tc.MaxOutcomes {
+		// Outcomes that were settled together stand behind each other, and are not parted.
+		if n := len(tasks); n >= c.tc.MaxOutcomes && (t.together == nil || t.together != tasks[n-1].together) {
 			break
 		}
 		if p == nil || p.tasks[t.Record.Offset] != t {

@@ -30,6 +30,8 @@ type Task struct {
 	// since is when the task was settled, or orphaned.
 	since time.Time
 	size  int64
+	// together is the same for tasks that were settled together, and nil for others.
+	together *int
 	// recorded is called once the outcome is in the log.
 	recorded func()
 	// bound says that the outcome counts in this assignment of the partition alone.
@@ -103,6 +105,54 @@ func (t *Task) Over() bool {
 	return t.state == taskOver
 }
 
+// BeginAll is Begin for tasks of one consumer that are worked on together: those that may be begin at one moment, so that a
+// rebalance waits for all of them or for none. SettleAll must follow for what it gives.
+func BeginAll(ctx context.Context, tasks []*Task) []*Task {
+	for len(tasks) > 0 {
+		c := tasks[0].c
+		c.mu.Lock()
+		if !c.closed && ctx.Err() == nil {
+			var begun []*Task
+			for _, t := range tasks {
+				if t.state == taskQueued {
+					t.state = taskBegun
+					c.begun++
+					begun = append(begun, t)
+				}
+			}
+			c.mu.Unlock()
+			return begun
+		}
+		opened := c.opened
+		c.mu.Unlock()
+		select {
+		case <-opened:
+			if ctx.Err() != nil {
+				return nil
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+// SettleAll is Settle for tasks of one consumer whose outcomes belong together: they are recorded in one transaction, as far
+// as their partitions are still ours. There may be as many as MaxOutcomes.
+func SettleAll(tasks []*Task, outputs [][]*Record) {
+	if len(tasks) == 0 {
+		return
+	}
+	c := tasks[0].c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	together := new(int)
+	for i, t := range tasks {
+		t.together = together
+		c.settleLocked(t, outputs[i], nil)
+	}
+}
+
 // Settle gives the outcome of a task: the records to append, each with the task's record as its origin, its topic and its
 // partition. A task that was not begun may be settled as well. Only the first call counts.
 func (t *Task) Settle(outputs []*Record) { t.SettleThen(outputs, nil) }
@@ -110,9 +160,12 @@ func (t *Task) Settle(outputs []*Record) { t.SettleThen(outputs, nil) }
 // SettleThen is Settle, and calls recorded when the outcome is in the log, from the loop that records: it must not block. It
 // is never called where the outcome does not get there.
 func (t *Task) SettleThen(outputs []*Record, recorded func()) {
-	c := t.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	t.c.settleLocked(t, outputs, recorded)
+}
+
+func (c *Tracked) settleLocked(t *Task, outputs []*Record, recorded func()) {
 	switch t.state {
 	case taskBegun:
 		c.begun--

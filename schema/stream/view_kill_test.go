@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline/throughline/schema/schematest"
 	"github.com/throughline/throughline/schema/stream"
@@ -94,4 +95,59 @@ func TestViewIsWholeAfterItsProcessWasKilled(t *testing.T) {
 		count, err := readCount(v.DB().Get(countKey))
 		return fmt.Sprintf("%d applied, %v", count, err), count == n
 	})
+}
+
+// TestViewChangesItsDataAndItsPositionInOneWrite looks at the store all the while records are applied. What a reader can see
+// between two writes is what a kill can leave, and kills seldom come just there.
+func TestViewChangesItsDataAndItsPositionInOneWrite(t *testing.T) {
+	t.Parallel()
+	const writes, each = 200, 20
+	cfg := config(t, schematest.Kfake(t))
+	ensureTopics(t, cfg, stateSpecs(1))
+	vc := viewConfig(t.TempDir())
+	vc.Apply = counting
+	v, _ := openView(t, cfg, vc)
+	put(t, cfg, states, 0, 0, each) // so that there is a position
+	if err := v.Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	positionKey := binary.BigEndian.AppendUint32([]byte("\x00offset/"+cfg.Topic(states)+"/"), 0)
+	cl := client(t, cfg, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	produced := make(chan error, 1)
+	go func() {
+		var errs []error
+		for range writes - 1 {
+			records := make([]*kgo.Record, each)
+			for i := range records {
+				records[i] = &kgo.Record{Topic: cfg.Topic(states), Key: []byte("k"), Value: []byte("v")}
+			}
+			errs = append(errs, cl.ProduceSync(t.Context(), records...).FirstErr())
+		}
+		produced <- errors.Join(errs...)
+	}()
+	deadline := time.Now().Add(2 * time.Minute)
+	seen := map[uint64]bool{}
+	for {
+		snapshot := v.DB().NewSnapshot()
+		count, err := readCount(snapshot.Get(countKey))
+		position, failed := readCount(snapshot.Get(positionKey))
+		if err := errors.Join(err, failed, snapshot.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if count != position {
+			t.Fatalf("a reader sees %d records applied at position %d", count, position)
+		}
+		if seen[count] = true; count == writes*each {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d records are applied in two minutes", count, writes*each)
+		}
+	}
+	if err := <-produced; err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) < 10 {
+		t.Errorf("the store was seen at %d positions only: this run proves nothing", len(seen))
+	}
 }

@@ -62,6 +62,8 @@ type Attempt struct {
 	Subject   object.Ref `json:"subject"`
 	Event     string     `json:"event"`
 	PlannedAt event.Time `json:"plannedAt"`
+	// Digest is the webhook-id of the message that the delivery was posted in with others; empty where it was posted alone.
+	Digest string `json:"digest,omitempty"`
 	// Number is that of the attempt, from 1; 0 where nothing was sent.
 	Number int `json:"attempt"`
 	// Status is where the delivery stands after it.

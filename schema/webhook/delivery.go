@@ -41,6 +41,10 @@ type Delivery struct {
 	Before int `json:"before,omitempty"`
 	// ReplayedAt is when a replay was asked for that sends the delivery again; zero where it is no replay's.
 	ReplayedAt event.Time `json:"replayedAt,omitzero"`
+	// Digest is the id of the digest that the delivery was part of in its last attempt, of DigestSize deliveries: they are
+	// tried again together. Empty where it was posted alone.
+	Digest     string `json:"digest,omitempty"`
+	DigestSize int    `json:"digestSize,omitempty"`
 	// Once says that nothing is tried again: somebody asked for one attempt.
 	Once bool `json:"once,omitempty"`
 	// Body is what is posted, where it holds nothing personal; otherwise Sealed is, closed with the subject's data key of
@@ -87,11 +91,19 @@ func BodyData(workspace, eventType string, subject object.Ref, id string) []byte
 // ResponseData binds the sealed answer of an attempt to its delivery.
 func ResponseData(deliveryID string) []byte { return []byte("webhook-response\x00" + deliveryID) }
 
+// DigestID is the id of a message that several deliveries are gathered in, which its receiver gets as webhook-id: the same
+// where the deliveries are the same, in the same order.
+func DigestID(deliveries []string) string { return hashID("webhook-digest", deliveries...) }
+
 // DeliveryID is the id of a delivery, which its receiver gets as webhook-id: the same whoever makes it, and however often.
 // of is the event's id or the conversation's version.
 func DeliveryID(workspace, eventType string, subject object.Ref, of, endpoint string) string {
+	return hashID("webhook-delivery", workspace, eventType, string(subject.Type), subject.ID, of, endpoint)
+}
+
+func hashID(kind string, parts ...string) string {
 	h := sha256.New()
-	for _, part := range []string{"webhook-delivery", workspace, eventType, string(subject.Type), subject.ID, of, endpoint} {
+	for _, part := range append([]string{kind}, parts...) {
 		// With the length before each part no two lists of parts are the same bytes.
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(part)))

@@ -25,6 +25,8 @@ const (
 	MinSecretBytes   = 24
 	MaxSecretBytes   = 64
 	DefaultThreshold = 1
+	// MaxDigestSeconds is the longest that an event waits for others: a day.
+	MaxDigestSeconds = 86_400
 )
 
 // SecretPrefix begins every signing secret.
@@ -75,8 +77,11 @@ func (e *Endpoint) Validate() []object.Violation {
 	if e.QueueThreshold < 1 || e.QueueThreshold > 1_000_000 {
 		add("/queueThreshold", "must be 1 to 1000000")
 	}
-	if e.DigestSeconds < 0 || e.DigestSeconds > 86_400 {
-		add("/digestSeconds", "must be 0 to 86400")
+	if e.DigestSeconds < 0 || e.DigestSeconds > MaxDigestSeconds {
+		add("/digestSeconds", "must be 0 to %d", MaxDigestSeconds)
+	}
+	if e.DigestSeconds > 0 && e.Ordering == OrderingConversation {
+		add("/digestSeconds", "must be 0 where ordering is conversation: a digest is tried again as a whole, and would hold up others")
 	}
 	if r := e.RateLimit; r != nil && (*r < MinRateLimit || *r > MaxRateLimit) {
 		add("/rateLimitPerSecond", "must be %g to %d attempts a second, or null", MinRateLimit, MaxRateLimit)

@@ -1,4 +1,4 @@
-// Command bench measures parts of Throughline beside what limits them. `make bench-ingest` and `make bench-registry` run it.
+// Command bench measures parts of Throughline beside what limits them. `make bench` runs it.
 package main
 
 import (
@@ -16,11 +16,15 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Ingest     ingestCommand     `cmd:"" default:"withargs" help:"Measure the edge beside a bare handler and beside the client library."`
-	Registry   registryCommand   `cmd:"" help:"Measure a registry of many objects."`
-	LinkReload linkReloadCommand `cmd:"" help:"Measure how a linker comes back with a large window."`
-	Projector  projectorCommand  `cmd:"" help:"Measure the projector beside the client library that inserts the same rows."`
-	Serve      serveCommand      `cmd:"" hidden:"" help:"Be one of the servers that are measured."`
+	Ingest        ingestCommand        `cmd:"" default:"withargs" help:"Measure the edge beside a bare handler and beside the client library."`
+	Registry      registryCommand      `cmd:"" help:"Measure a registry of many objects."`
+	LinkReload    linkReloadCommand    `cmd:"" help:"Measure how a linker comes back with a large window."`
+	Projector     projectorCommand     `cmd:"" help:"Measure the projector beside the client library that inserts the same rows."`
+	System        systemCommand        `cmd:"" help:"Measure each hop of an event alone, all together, and how soon an event can be read."`
+	Pages         pagesCommand         `cmd:"" help:"Measure pages of the query API over tables of some sizes."`
+	Conversations conversationsCommand `cmd:"" help:"Measure transitions of conversations beside bare transactions."`
+	All           allCommand           `cmd:"" help:"Measure everything, each part beside its limit."`
+	Serve         serveCommand         `cmd:"" hidden:"" help:"Be one of the servers that are measured."`
 }
 
 // ingestCommand measures.
@@ -61,6 +65,46 @@ type projectorCommand struct {
 // Run implements the command.
 func (c projectorCommand) Run(ctx context.Context, stdout io.Writer) error {
 	return bench.Projector(ctx, c.ProjectorConfig, stdout, os.Stderr, warnings())
+}
+
+// systemCommand measures the whole.
+type systemCommand struct {
+	bench.SystemConfig `embed:""`
+}
+
+// Run implements the command.
+func (c systemCommand) Run(ctx context.Context, stdout io.Writer) error {
+	return bench.System(ctx, c.SystemConfig, stdout, os.Stderr, warnings())
+}
+
+// pagesCommand measures pages.
+type pagesCommand struct {
+	bench.PagesConfig `embed:""`
+}
+
+// Run implements the command.
+func (c pagesCommand) Run(ctx context.Context, stdout io.Writer) error {
+	return bench.Pages(ctx, c.PagesConfig, stdout, os.Stderr, warnings())
+}
+
+// conversationsCommand measures transitions.
+type conversationsCommand struct {
+	bench.ConversationsConfig `embed:""`
+}
+
+// Run implements the command.
+func (c conversationsCommand) Run(ctx context.Context, stdout io.Writer) error {
+	return bench.Conversations(ctx, c.ConversationsConfig, stdout, os.Stderr, warnings())
+}
+
+// allCommand measures everything.
+type allCommand struct {
+	bench.AllConfig `embed:""`
+}
+
+// Run implements the command.
+func (c allCommand) Run(ctx context.Context, stdout io.Writer) error {
+	return bench.All(ctx, c.AllConfig, stdout, os.Stderr, warnings())
 }
 
 // warnings logs what a person who waits should know.

@@ -27,7 +27,8 @@ const description = `Throughline keeps every customer's timeline: events go in o
 are acknowledged, and are read from ClickHouse.
 
 Every flag has an environment variable, named in its help. Secrets may also be given as the path of a file. Exit codes:
-0 done, 1 failed, 2 not asked properly; send and replay have 3 for some refused, reconcile 4 for differences.`
+0 done, 1 failed, 2 not asked properly; send and replay have 3 for some refused, reconcile and rebuild
+4 for differences.`
 
 // commands is the command line. The order is that of the help.
 type commands struct {
@@ -38,6 +39,7 @@ type commands struct {
 	Send       sendCommand        `cmd:"" group:"use" help:"Send files of events or objects, one a line."`
 	Replay     replayCommand      `cmd:"" group:"use" help:"Post traces of a call centre as conversations."`
 	Tail       tailCommand        `cmd:"" group:"use" help:"Print events as they are linked."`
+	Listen     listenCommand      `cmd:"" group:"use" help:"Receive webhooks: register an endpoint, verify and print what it is told."`
 	Ingest     ingestCommand      `cmd:"" group:"many" help:"Run the write side: the HTTP edge, the registry of objects and the linker."`
 	Projector  projectorCommand   `cmd:"" group:"many" help:"Run the projector, which writes ClickHouse's tables from the log."`
 	Query      queryCommand       `cmd:"" group:"many" help:"Run the read side: timelines, the event log, event names."`
@@ -46,6 +48,7 @@ type commands struct {
 	Topics     topicsCommand      `cmd:"" group:"setup" help:"Create topics, verify those that are there, commit the first offsets."`
 	Migrate    migrateCommand     `cmd:"" group:"setup" help:"Create ClickHouse's database and bring its tables up to date."`
 	Reconcile  reconcileCommand   `cmd:"" group:"setup" help:"Compare ClickHouse's tables with the log, row by row."`
+	Rebuild    rebuildCommand     `cmd:"" group:"setup" help:"Make ClickHouse's tables again from the log, and switch to them."`
 	Keys       keysCommand        `cmd:"" group:"setup" help:"Make, list and delete workspaces and API keys."`
 	Letters    deadLettersCommand `cmd:"" name:"dead-letters" group:"setup" help:"List, show and retry records that a consumer could not process."`
 	Health     healthCommand      `cmd:"" group:"setup" help:"Ask a service whether it is ready; for health checks of containers."`

@@ -8,7 +8,7 @@ import (
 	"github.com/throughline/throughline/schema/store"
 )
 
-func TestReconcileTellsDifferencesFromErrorsByItsExitCode(t *testing.T) {
+func TestReconcileAndRebuildTellDifferencesFromErrorsByTheirExitCodes(t *testing.T) {
 	db := schematest.ClickHouse(t)
 	for name, value := range map[string]string{
 		"KAFKA_BROKERS": strings.Join(schematest.Kfake(t), ","), "THROUGHLINE_PREFIX": strings.TrimSuffix(schematest.Prefix(t), "."),
@@ -44,6 +44,12 @@ func TestReconcileTellsDifferencesFromErrorsByItsExitCode(t *testing.T) {
 		{plant, []string{"reconcile", "--table", "timeline"}, 4, "timeline: 1 rows extra at another/3 [7, 8)"},
 		{nil, []string{"reconcile", "--json"}, 4, `"extra": 1`},
 		{nil, []string{"reconcile", "--table", "objects"}, 0, "nothing differs"},
+		// What no record gives is not in a table that is made again.
+		{nil, []string{"rebuild", "--table", "timeline", "--clickhouse-cluster", "c"}, 2, "tables of a cluster"},
+		{nil, []string{"rebuild", "--table", "timeline"}, 0, "timeline_g2"},
+		{nil, []string{"reconcile"}, 0, "nothing differs"},
+		{nil, []string{"rebuild", "drop"}, 0, "dropped timeline_g2"},
+		{nil, []string{"rebuild", "drop"}, 0, "there is no former table"},
 	} {
 		if step.before != nil {
 			step.before()

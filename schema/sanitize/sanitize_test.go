@@ -1,4 +1,4 @@
-package query
+package sanitize
 
 import (
 	"regexp"
@@ -15,7 +15,7 @@ import (
 
 func TestDescriptionsAreServedSafely(t *testing.T) {
 	t.Parallel()
-	s := newSanitizer()
+	s := New()
 	for name, c := range map[string]struct{ in, want string }{
 		"plain text":                  {"Viewed the article", "Viewed the article"},
 		"line breaks of text":         {"one\ntwo\r\nthree\rfour", "one<br>two<br>three<br>four"},
@@ -49,7 +49,7 @@ func TestDescriptionsAreServedSafely(t *testing.T) {
 		"foreign style":               {`<b>x</b><math><mtext><style><img src=x onerror=alert(1)></style></mtext></math>`, "<b>x</b>"},
 		"entities stay what they are": {"<p>&lt;script&gt;</p>", "<p>&lt;script&gt;</p>"},
 	} {
-		got := s.description(c.in)
+		got := s.Description(c.in)
 		if got != c.want {
 			t.Errorf("%s: %q\n got %q\nwant %q", name, c.in, got, c.want)
 		}
@@ -78,10 +78,10 @@ func FuzzDescription(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	s := newSanitizer()
+	s := New()
 	names := strings.Join(markup.Elements(), " ") + " "
 	f.Fuzz(func(t *testing.T, text string) {
-		out := s.description(text)
+		out := s.Description(text)
 		if len(out) > 40*len(text)+64 {
 			t.Fatalf("%d bytes became %d", len(text), len(out))
 		}

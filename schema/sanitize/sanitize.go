@@ -1,4 +1,6 @@
-package query
+// Package sanitize makes HTML that a page may show of descriptions as they were sent. What the API answers and what webhooks
+// carry are the same.
+package sanitize
 
 import (
 	"html"
@@ -11,12 +13,13 @@ import (
 	"github.com/throughline/throughline/schema/markup"
 )
 
-// sanitizer turns a description as it was sent into HTML that a page may show.
-type sanitizer struct {
+// Sanitizer turns a description as it was sent into HTML that a page may show. It is safe for concurrent use.
+type Sanitizer struct {
 	policy *bluemonday.Policy
 }
 
-func newSanitizer() *sanitizer {
+// New makes a Sanitizer.
+func New() *Sanitizer {
 	p := bluemonday.NewPolicy()
 	p.AllowElements(markup.Elements()...)
 	// An a without a link, and a span, are their text.
@@ -27,12 +30,12 @@ func newSanitizer() *sanitizer {
 	// The author of a description must neither gain from the link nor reach the page that shows it.
 	p.RequireNoFollowOnLinks(true)
 	p.AddTargetBlankToFullyQualifiedLinks(true)
-	return &sanitizer{policy: p}
+	return &Sanitizer{policy: p}
 }
 
-// description returns the HTML of a description. It is HTML where it has at least one allowed element, and otherwise
+// Description returns the HTML of a description. It is HTML where it has at least one allowed element, and otherwise
 // text, whose line breaks are kept.
-func (s *sanitizer) description(text string) string {
+func (s *Sanitizer) Description(text string) string {
 	if !markup.IsHTML(text) {
 		return escapeText(text)
 	}
