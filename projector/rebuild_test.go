@@ -186,6 +186,64 @@ func TestRebuildIsGoneOnWithAfterItWasKilled(t *testing.T) {
 	w.reconcile(t, Counts{}, table.Timeline)
 }
 
+// TestRebuildIsOnceHoweverOftenItIsKilledBesideAProjector kills it at any moment, the switch included.
+func TestRebuildIsOnceHoweverOftenItIsKilledBesideAProjector(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	s := w.subject(t, "c1")
+	w.start(t, w.config())
+	const rounds = 5
+	for i := range rounds {
+		w.events(t, s, fmt.Sprintf("e%d", i), 100, time.Now())
+		c := w.childOf(t, w.config(), []string{table.Timeline})
+		<-time.After(time.Duration(rand.IntN(3000)) * time.Millisecond)
+		_ = c.Process.Kill() // it may have come to its end
+		_ = c.Wait()
+		g, err := findGenerations(t.Context(), w.conn, projections.Timeline())
+		must(t, err)
+		// The broker would miss the dead one after its session.
+		w.buryIn(t, table.Group(generation(projections.Timeline(), g.most).Table))
+		w.buryIn(t, table.Group(table.Timeline))
+	}
+	w.rebuild(t, table.Timeline)
+	w.caughtUp(t)
+	w.exact(t, table.Timeline, 2*100*rounds)
+	w.reconcile(t, Counts{}, table.Timeline)
+}
+
+func TestRebuildPassesOverWhatOthersHaveLeft(t *testing.T) {
+	t.Parallel()
+	w := filled(t)
+	watch, err := stream.NewOffsetWatch(w.kafka, stream.Deps{Log: w.log})
+	must(t, err)
+	defer watch.Close()
+	// Killed between making the table and numbering it.
+	must(t, w.conn.Exec(t.Context(), "CREATE TABLE timeline_g2 AS timeline"))
+	// The third was begun, and then ClickHouse lost its table.
+	next, _, err := beginGeneration(t.Context(), w.deps(nil), watch, projections.Timeline())
+	must(t, err)
+	must(t, w.conn.Exec(t.Context(), "DROP TABLE "+next.Table+" SYNC"))
+	must(t, w.conn.Exec(t.Context(), "DROP TABLE timeline_g2 SYNC"))
+	if done := w.rebuild(t, table.Timeline); done[0].Generation != 2 || next.Table != "timeline_g3" {
+		t.Errorf("generation %d was built after %s", done[0].Generation, next.Table)
+	}
+	if done := w.rebuild(t, table.Timeline); done[0].Generation != 4 {
+		t.Errorf("generation %d was built, want 4: the third has offsets", done[0].Generation)
+	}
+	w.exact(t, table.Timeline, 2*40+30)
+
+	// A migration came after the begin.
+	next, _, err = beginGeneration(t.Context(), w.deps(nil), watch, projections.Objects())
+	must(t, err)
+	must(t, w.conn.Exec(t.Context(), "ALTER TABLE objects ADD COLUMN later String"))
+	if _, err := Rebuild(t.Context(), w.config(), w.deps(nil), []string{table.Objects}, nil); !errors.Is(err, ErrDiffers) {
+		t.Errorf("a table without the last migration came into use: %v", err)
+	}
+	if n := w.rowsOf(t, next.Table); n == 0 {
+		t.Error("nothing was built")
+	}
+}
+
 // rowsOf counts the rows of a table that may not be there yet.
 func (w *world) rowsOf(t *testing.T, name string) int {
 	t.Helper()
