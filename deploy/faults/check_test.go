@@ -67,6 +67,7 @@ func (w *world) settle(ctx context.Context, l *ledger) error {
 	defer cancel()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
+	last := "nobody knows of how many"
 	for {
 		var behind []string
 		for query, n := range want {
@@ -80,10 +81,13 @@ func (w *world) settle(ctx context.Context, l *ledger) error {
 		if len(behind) == 0 {
 			return nil
 		}
+		if ctx.Err() == nil {
+			last = strings.Join(behind, "; ")
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("rows do not come within %s: %s", settleWithin, strings.Join(behind, "; "))
+			return fmt.Errorf("rows do not come within %s: %s", settleWithin, last)
 		}
 	}
 }
