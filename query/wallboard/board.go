@@ -82,7 +82,7 @@ func NewBoard(now time.Time) *Board {
 	return b
 }
 
-// Restore puts a conversation onto the board as a snapshot has it. Snapshots go first, then transitions: those that are in
+// Restore puts a conversation onto the board as its newest snapshot has it. Snapshots go first, then transitions: those that are in
 // a snapshot already change what is counted, but not the conversation.
 func (b *Board) Restore(c *conversation.Conversation) {
 	if t := b.live[c.ID]; t == nil || c.Version > t.version {

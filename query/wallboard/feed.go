@@ -122,21 +122,35 @@ func (f *Feed) restore(ctx context.Context, plumbing stream.Deps) error {
 		case <-reading.Done():
 		}
 	}()
-	return snapshots.Run(reading, f.restored)
-}
-
-func (f *Feed) restored(r *stream.Record) {
-	if len(r.Value) == 0 {
-		return // erased
-	}
-	s, err := conversation.ParseSnapshot(r.Value)
-	if err != nil {
-		f.unread(r, err)
-		return
+	// The log may still have what a conversation was before, and a board must be told of a stay in the queue once.
+	live := map[string]*conversation.Conversation{}
+	if err := snapshots.Run(reading, func(r *stream.Record) { f.restored(live, r) }); err != nil {
+		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.board(s.Workspace).Restore(&s.Conversation)
+	for _, c := range live {
+		f.board(c.Workspace).Restore(c)
+	}
+	return nil
+}
+
+// restored notes the newest snapshot of a conversation among those that have not ended.
+func (f *Feed) restored(live map[string]*conversation.Conversation, r *stream.Record) {
+	key := string(r.Key)
+	if len(r.Value) == 0 {
+		delete(live, key) // erased
+		return
+	}
+	s, err := conversation.ParseSnapshot(r.Value)
+	switch {
+	case err != nil:
+		f.unread(r, err)
+	case s.State == conversation.StateClosed:
+		delete(live, key)
+	default:
+		live[key] = &s.Conversation
+	}
 }
 
 func (f *Feed) apply(r *stream.Record) {
