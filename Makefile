@@ -163,6 +163,12 @@ bench-projector: ## Measure the projector beside inserts of the same rows, on Ap
 	go build -o bin/bench ./deploy/cmd/bench
 	bin/bench projector $(ARGS)
 
+.PHONY: bench-webhooks
+bench-webhooks: ## Measure webhooks beside a bare client and among sick endpoints, on Apache Kafka: five minutes (ARGS=--help)
+	@mkdir -p bin
+	go build -o bin/bench ./deploy/cmd/bench
+	bin/bench webhooks $(ARGS)
+
 .PHONY: lint
 lint: $(LINT) ## Check the code against the rules in .golangci.yaml
 	@for module in $(MODULES); do \

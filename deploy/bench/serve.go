@@ -112,6 +112,12 @@ func Serve(ctx context.Context, text string, stdin io.Reader, stdout io.Writer) 
 		return serveQuery(ctx, s, log, stdout)
 	case roleTransact:
 		return serveTransact(ctx, s, log, stdout)
+	case roleHooks:
+		return serveHooks(ctx, s, log, stdout)
+	case roleReceiver:
+		return serveReceiver(ctx, s, log, stdout)
+	case rolePost:
+		return servePost(ctx, s, log, stdout)
 	default:
 		return fmt.Errorf("%q is no server to measure", s.Role)
 	}

@@ -23,6 +23,7 @@ type commands struct {
 	System        systemCommand        `cmd:"" help:"Measure each hop of an event alone, all together, and how soon an event can be read."`
 	Pages         pagesCommand         `cmd:"" help:"Measure pages of the query API over tables of some sizes."`
 	Conversations conversationsCommand `cmd:"" help:"Measure transitions of conversations beside bare transactions."`
+	Webhooks      webhooksCommand      `cmd:"" help:"Measure the dispatcher beside a bare client, and what sick endpoints cost the others."`
 	All           allCommand           `cmd:"" help:"Measure everything, each part beside its limit."`
 	Serve         serveCommand         `cmd:"" hidden:"" help:"Be one of the servers that are measured."`
 }
@@ -105,6 +106,16 @@ type allCommand struct {
 // Run implements the command.
 func (c allCommand) Run(ctx context.Context, stdout io.Writer) error {
 	return bench.All(ctx, c.AllConfig, stdout, os.Stderr, warnings())
+}
+
+// webhooksCommand measures the dispatcher.
+type webhooksCommand struct {
+	bench.WebhooksConfig `embed:""`
+}
+
+// Run implements the command.
+func (c webhooksCommand) Run(ctx context.Context, stdout io.Writer) error {
+	return bench.Webhooks(ctx, c.WebhooksConfig, stdout, os.Stderr, warnings())
 }
 
 // warnings logs what a person who waits should know.
