@@ -50,9 +50,10 @@ func newPoster(g *guard, cfg Config, roots *x509.CertPool, now func() time.Time)
 		ForceAttemptHTTP2:     true,
 		TLSHandshakeTimeout:   dialTimeout,
 		ResponseHeaderTimeout: cfg.AttemptTimeout,
-		// A connection in flight for each attempt, and as many kept for the next ones.
+		// A connection in flight for each attempt, and as many kept for the next ones; of one host as well, because many
+		// endpoints may be there.
 		MaxIdleConns:           cfg.Concurrency,
-		MaxIdleConnsPerHost:    cfg.EndpointConcurrency,
+		MaxIdleConnsPerHost:    cfg.Concurrency,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		// What is kept of an answer is what was sent, and a small answer must not become a large one here.

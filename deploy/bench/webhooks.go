@@ -205,7 +205,12 @@ func (w *webhooksBench) ours(ctx context.Context) (Figures, error) {
 		}
 		wait = w.hooks.profile(ctx, filepath.Join(w.cfg.Profile, "webhooks.cpu.prof"), w.cfg.Time)
 	}
-	f, err := w.hooks.using(ctx, func() (int, time.Duration, error) { return w.most(ctx, w.cfg.Time) })
+	var rate float64
+	f, err := w.hooks.using(ctx, func() (sent int, took time.Duration, err error) {
+		sent, rate, err = w.most(ctx, w.cfg.Time)
+		return sent, w.cfg.Time, err
+	})
+	f.EventsPerSecond = rate
 	return f, errors.Join(err, wait())
 }
 
