@@ -36,8 +36,7 @@ type linkedData struct {
 	Links []event.Link `json:"links"`
 }
 
-// linkedEvent is the event as its primary object's timeline shows it. The primary's name is not in the log of events and
-// is null here; a receiver that needs it asks for the object.
+// linkedEvent is the event as its primary object's timeline shows it.
 type linkedEvent struct {
 	ID          string  `json:"id"`
 	Kind        string  `json:"kind"`
@@ -57,6 +56,7 @@ type linkedEvent struct {
 	Transition      *struct{}       `json:"transition"`
 }
 
+// primaryRef is an event's primary object, with the name that it has when the event is planned.
 type primaryRef struct {
 	object.Ref
 
@@ -64,7 +64,7 @@ type primaryRef struct {
 }
 
 // linkedBody is the body of event.linked. The personal part is empty where the subject was erased.
-func linkedBody(e *event.Event, p *event.Personal, html *sanitize.Sanitizer) ([]byte, error) {
+func linkedBody(e *event.Event, p *event.Personal, name string, html *sanitize.Sanitizer) ([]byte, error) {
 	var safe *string
 	if p.Description != "" {
 		text := html.Description(p.Description)
@@ -78,7 +78,7 @@ func linkedBody(e *event.Event, p *event.Personal, html *sanitize.Sanitizer) ([]
 		Event: linkedEvent{
 			ID: e.ID, Kind: "event", Name: e.Name, Description: optional(p.Description), DescriptionHTML: safe, Icon: optional(p.Icon),
 			Source: optional(e.Source), OccurredAt: e.OccurredAt, ReceivedAt: e.ReceivedAt,
-			Primary: primaryRef{Ref: e.Primary()}, Link: event.LinkPrimary, Via: []object.Ref{},
+			Primary: primaryRef{e.Primary(), optional(name)}, Link: event.LinkPrimary, Via: []object.Ref{},
 			ExternalID: optional(p.ExternalID), Payload: payload,
 		},
 		Links: e.Links,

@@ -19,15 +19,17 @@ import (
 )
 
 // directoryVersion is the version of the form of the store. A store of another one is rebuilt from the log.
-const directoryVersion = 1
+const directoryVersion = 2
 
 // The first byte of a key in the store: the rest is the key of the record.
 const (
 	spaceEndpoints = 'e'
 	spaceKeys      = 'k'
+	spaceObjects   = 'o'
 )
 
-// directory is the local view of endpoints and of the data keys that open what is sent to them.
+// directory is the local view of endpoints, of the data keys that open what is sent to them, and of the objects whose names
+// are told.
 type directory struct {
 	view    *stream.View
 	vault   *seal.Vault
@@ -35,8 +37,8 @@ type directory struct {
 	filters *filters
 	log     *slog.Logger
 	// partition is the only one of webhook-endpoints.
-	partition stream.TopicPartition
-	keys      string
+	partition     stream.TopicPartition
+	keys, objects string
 
 	mu sync.Mutex
 	// known are the targets of workspaces, as long as the partition stands where it stood.
@@ -67,10 +69,11 @@ func openDirectory(ctx context.Context, cfg Config, deps Deps, f *filters) (*dir
 	d := &directory{
 		vault: seal.NewVault(deps.Master, deps.Previous...), master: deps.Master, filters: f, log: deps.Log,
 		partition: stream.TopicPartition{Topic: deps.Kafka.Topic(topic.WebhookEndpoints)}, keys: deps.Kafka.Topic(topic.SubjectKeys),
-		known: map[string]targets{},
+		objects: deps.Kafka.Topic(topic.Objects),
+		known:   map[string]targets{},
 	}
 	view, err := stream.OpenView(ctx, deps.Kafka, stream.ViewConfig{
-		Name: "webhooks", Dir: cfg.Dir, Topics: []topic.Name{topic.WebhookEndpoints, topic.SubjectKeys},
+		Name: "webhooks", Dir: cfg.Dir, Topics: []topic.Name{topic.WebhookEndpoints, topic.SubjectKeys, topic.Objects},
 		// The sender writes states in its transactions.
 		ReadCommitted: true, Version: directoryVersion, Apply: d.apply,
 	}, stream.Deps{Log: deps.Log, Reg: deps.Reg})
@@ -84,8 +87,11 @@ func openDirectory(ctx context.Context, cfg Config, deps Deps, f *filters) (*dir
 // apply keeps every record as it is, under its own key.
 func (d *directory) apply(b *pebble.Batch, r *stream.Record) error {
 	space := byte(spaceEndpoints)
-	if r.Topic == d.keys {
+	switch r.Topic {
+	case d.keys:
 		space = spaceKeys
+	case d.objects:
+		space = spaceObjects
 	}
 	key := append([]byte{space}, r.Key...)
 	if r.Value == nil {
@@ -218,4 +224,29 @@ func (d *directory) dataKey(ctx context.Context, workspace string, subject objec
 		return nil, err
 	}
 	return d.master.Unwrap(rec)
+}
+
+// name is the name of an object as the view has it, with the data key that seals it and that key's id. It is empty, and
+// there is no key, where the object has none, is not known, or was erased. An object that cannot be read has none either:
+// what is told of it is not lost for that.
+func (d *directory) name(ctx context.Context, workspace string, ref object.Ref) (string, *seal.DataKey, string, error) {
+	value, ok, err := d.view.Get(append([]byte{spaceObjects}, topic.Key(workspace, string(ref.Type), ref.ID)...))
+	if err != nil {
+		return "", nil, "", fmt.Errorf("look up object: %w", err)
+	}
+	if !ok {
+		return "", nil, "", nil
+	}
+	rec, err := object.ParseRecord(value)
+	if err != nil {
+		d.log.WarnContext(ctx, "object cannot be read", slog.String("object_type", string(ref.Type)), slog.String("error", err.Error()))
+		return "", nil, "", nil
+	}
+	var personal object.Personal
+	key, err := sealed{workspace, ref, rec.KeyID, rec.Sealed, rec.AdditionalData()}.open(ctx, d, &personal)
+	if errors.Is(err, errPoison) {
+		d.log.WarnContext(ctx, "object cannot be opened", slog.String("object_type", string(ref.Type)), slog.String("error", err.Error()))
+		return "", nil, "", nil
+	}
+	return personal.Name, key, rec.KeyID, err
 }

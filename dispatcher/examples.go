@@ -28,7 +28,7 @@ func examples() (map[string][]byte, error) {
 			{Type: customer.Type, ID: customer.ID, Kind: event.LinkPrimary},
 			{Type: object.Account, ID: "a77", Kind: event.LinkRelated, Via: []object.Ref{customer}},
 		},
-	}, &event.Personal{Description: "How does it work?", Icon: "📖", Payload: `{"company":"Atlas"}`}, sanitize.New()); err != nil {
+	}, &event.Personal{Description: "How does it work?", Icon: "📖", Payload: `{"company":"Atlas"}`}, "Ann Example", sanitize.New()); err != nil {
 		return nil, err
 	}
 	joined := webhook.QueueChange{

@@ -48,6 +48,15 @@ func (n linkedNews) occurrence(ctx context.Context, d *directory, at event.Time)
 	if err != nil {
 		return nil, err
 	}
-	o.body, err = linkedBody(n.Event, &personal, n.html)
+	name, key, keyID, err := d.name(ctx, n.Workspace, o.subject)
+	if err != nil {
+		return nil, err
+	}
+	if o.key == nil {
+		// The name is personal, although nothing else may be. An event that was sealed by an erased key has no other: its
+		// object is gone, or was made again by the same id, with a name and a key of its own.
+		o.key, o.keyID = key, keyID
+	}
+	o.body, err = linkedBody(n.Event, &personal, name, n.html)
 	return o, err
 }
