@@ -97,6 +97,13 @@ func serveProjector(ctx context.Context, s spec, log *slog.Logger, stdout io.Wri
 			return s, errors.Join(err, err2)
 		})
 	})
+	control.HandleFunc("POST /rebuild", func(w http.ResponseWriter, r *http.Request) {
+		answerStored(w, r, func(ctx context.Context, _ int64) (stored, error) {
+			// The metrics are the running projector's.
+			deps := projector.Deps{Kafka: kafka, Producer: producer, Store: conn, Master: master, Log: log}
+			return rebuilt(ctx, cfg, deps)
+		})
+	})
 	front, err := listen(ctx, log, nil, control, stdout)
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ func TestEveryPartMeasuresSomething(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || !bytes.Contains(text, []byte(`"measures"`)) {
 		t.Errorf("the file has no figures: %v", err)
 	}
-	for _, part := range []string{"edge", "link", "projector", "end to end", "freshness", "query", "conversations"} {
+	for _, part := range []string{"edge", "link", "projector", "rebuild", "end to end", "freshness", "query", "conversations"} {
 		if !slices.ContainsFunc(sum.Measures, func(m Measure) bool { return m.Part == part }) || !strings.Contains(table.String(), part) {
 			t.Errorf("nothing is said about %s", part)
 		}
