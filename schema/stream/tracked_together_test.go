@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 
 	"github.com/throughline/throughline/schema/topic"
 )
@@ -53,25 +54,26 @@ func TestOutcomesThatWereSettledTogetherAreNotParted(t *testing.T) {
 
 func TestTasksThatBeginTogetherWaitForARebalanceTogether(t *testing.T) {
 	t.Parallel()
-	c, tasks := handedOut(t, 4, 10)
-	c.shut()
-	begun := make(chan int, 1)
-	go func() { begun <- len(BeginAll(t.Context(), tasks)) }()
-	// One was taken away meanwhile, or rather is over.
-	tasks[2].Settle(nil)
-	select {
-	case n := <-begun:
-		t.Fatalf("%d began while none may", n)
-	default:
-	}
-	c.unshut()
-	if n := <-begun; n != 3 {
-		t.Errorf("%d began, want 3", n)
-	}
-	c.shut()
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if got := BeginAll(ended, tasks); got != nil {
-		t.Errorf("%d began after the end", len(got))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, tasks := handedOut(t, 4, 10)
+		c.shut()
+		begun := make(chan int, 1)
+		go func() { begun <- len(BeginAll(t.Context(), tasks)) }()
+		synctest.Wait()
+		if len(begun) > 0 || c.begun > 0 {
+			t.Fatalf("%d began while none may", c.begun)
+		}
+		// One is over meanwhile.
+		tasks[2].Settle(nil)
+		c.unshut()
+		if n := <-begun; n != 3 {
+			t.Errorf("%d began, want 3", n)
+		}
+		c.shut()
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if got := BeginAll(ended, tasks); got != nil {
+			t.Errorf("%d began after the end", len(got))
+		}
+	})
 }
