@@ -93,7 +93,11 @@ func (c *count) line(now time.Time) string {
 	parts := []string{fmt.Sprintf("%s of %s transitions (%d %%)", meter.Thousands(done), meter.Thousands(c.total), 100*done/max(c.total, 1))}
 	switch {
 	case c.timing != nil && now.After(c.timing.real):
-		parts = append(parts, "the trace is at "+c.timing.clock(now).Format(time.DateTime))
+		at := c.timing.clock(now)
+		if at.After(c.end) { // what is left waits for the server
+			at = c.end
+		}
+		parts = append(parts, "the trace is at "+at.Format(time.DateTime))
 		if left := c.timing.due(c.end).Sub(now); left > 0 {
 			parts = append(parts, left.Round(time.Second).String()+" left")
 		}

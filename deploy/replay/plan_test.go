@@ -106,6 +106,9 @@ func TestProgressSaysHowFarAndWhatIsInTheWay(t *testing.T) {
 	if got := c.line(start.Add(time.Minute)); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	if got := c.line(start.Add(time.Hour)); !strings.Contains(got, "the trace is at 1999-02-01 12:00:00, 1 retries") {
+		t.Errorf("behind its end: %q", got)
+	}
 	for range 12 {
 		c.refuse("it")
 	}
