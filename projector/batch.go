@@ -121,6 +121,12 @@ func (l *lane) empty() bool {
 	return len(l.queue)+len(l.closed)+len(l.sent) == 0 && l.building == 0 && l.open == nil
 }
 
+// delivering says that a batch is on its way whose end will be heard of. One that is done is none: the next commit takes it
+// out, and nobody would say when what waited for it may begin.
+func (l *lane) delivering() bool {
+	return len(l.closed) > 0 || slices.ContainsFunc(l.sent, func(b *batch) bool { return !b.done })
+}
+
 // held is about how much memory the lane takes.
 func (l *lane) held() int {
 	n := l.queued + l.building

@@ -212,3 +212,21 @@ func TestATokenIsTheSameInEveryProcessAndDiffersByBatch(t *testing.T) {
 		t.Error("another transform has the same token")
 	}
 }
+
+// What was polled while the batch before was inserted is not announced by anything but the end of that one.
+func TestABatchThatWaitedForTheOneBeforeIsClosedWhenThatIsDone(t *testing.T) {
+	t.Parallel()
+	tp := stream.TopicPartition{Topic: "t"}
+	before := batchOf(0, 1, 1)
+	l := &lane{tp: tp, sent: []*batch{before}, open: batchOf(1, 2, 1)}
+	s := &session{worker: &worker{p: counting()}, lanes: map[stream.TopicPartition]*lane{tp: l}}
+	s.ripen(false)
+	if l.open == nil {
+		t.Error("the batch was closed while the one before it was on its way")
+	}
+	before.done = true
+	s.ripen(false)
+	if l.open != nil || len(l.closed) != 1 {
+		t.Error("the batch still waits for one that is done")
+	}
+}

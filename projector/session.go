@@ -318,7 +318,7 @@ func (s *session) ripen(now bool) (until time.Time) {
 	at := time.Now()
 	announced := false
 	for _, l := range s.lanes {
-		if l.open == nil || l.building > 0 || len(l.closed)+len(l.sent) > 0 {
+		if l.open == nil || l.building > 0 || l.delivering() {
 			continue
 		}
 		due := s.last.Add(s.cfg.BatchAge)
