@@ -197,7 +197,12 @@ func get(t *testing.T, address string) (status int, body []byte) {
 // report reads the rows of a report.
 func report(t *testing.T, url, params string) []map[string]any {
 	t.Helper()
-	status, body := get(t, url+"/v1/reports/conversations?"+params)
+	var status int
+	var body []byte
+	within(t, "the report shows its position", func() bool {
+		status, body = get(t, url+"/v1/reports/conversations?"+params)
+		return status != http.StatusServiceUnavailable
+	})
 	var got struct {
 		Data []map[string]any `json:"data"`
 	}
@@ -332,7 +337,7 @@ func within(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(3 * time.Minute); !holds(); <-tick.C {
+	for deadline := time.Now().Add(8 * time.Minute); !holds(); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited for: %s", what)
 		}
