@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -67,11 +68,7 @@ func (g *gathered) keep(t *testing.T, r *http.Request) int {
 func (g *gathered) snapshot() map[string]int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	all := map[string]int{}
-	for id, n := range g.of {
-		all[id] = n
-	}
-	return all
+	return maps.Clone(g.of)
 }
 
 // TestADigestThatFailsIsTriedAgainAsAWhole has an endpoint fail once. What was gathered comes again under the same id, byte

@@ -81,16 +81,16 @@ func waited(waits map[string]time.Duration, t *toldBody, at time.Time) {
 
 // digestLine is one event of a digest on one line.
 func digestLine(n *notice) string {
-	text := n.icon + " " + n.title
+	parts := []string{n.icon + " " + n.title}
 	for _, f := range n.facts {
 		if f.name == "Customer" {
-			text += " · " + f.value
+			parts = append(parts, f.value)
 		}
 	}
 	if n.about != "" {
-		text += " · " + n.about
+		parts = append(parts, n.about)
 	}
-	return text
+	return strings.Join(parts, " · ")
 }
 
 // digestCount writes how many things a type tells of.

@@ -53,7 +53,7 @@ type verdict struct {
 type orderedPart struct {
 	tp stream.TopicPartition
 	// ctx ends when the partition goes: timers begin attempts with it.
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // it is the assignment's own, and ends with it
 	cancel context.CancelFunc
 	lines  map[string]*orderedLine
 	queues map[string]*lineQueue
@@ -122,7 +122,7 @@ func (o *order) assigned(ctx context.Context, tp stream.TopicPartition) error {
 			ln.entries = append(ln.entries, &entry{offset: at})
 		}
 		ln.queue.waiting += len(ln.entries)
-		o.readyLocked(p, ln)
+		o.readyLocked(p, ln) //nolint:contextcheck // attempts end with the partition's context, which is made of this one
 	}
 	return nil
 }

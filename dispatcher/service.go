@@ -103,9 +103,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s.sender.measure(deps.Reg)
 	s.retries = &retries{metrics: s.metrics, log: deps.Log, now: deps.Now}
 	s.replays = &replays{cfg: cfg, deps: deps, past: s.past, metrics: s.metrics, log: deps.Log, now: deps.Now}
-	if err == nil {
-		err = s.plan()
-	}
+	err = s.plan()
 	if err == nil {
 		s.sending, err = s.sender.tracked(deps, cfg)
 	}

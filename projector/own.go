@@ -58,7 +58,7 @@ func (w *worker) own(ctx context.Context, partitions int, evict bool) (*owner, e
 		marks:   map[stream.TopicPartition][]mark{},
 	}
 	if err := o.wait(ctx, partitions, evict); err != nil {
-		consumer.Close()
+		consumer.Close() //nolint:contextcheck // it leaves the group, which has to happen after the context's end, too
 		return nil, err
 	}
 	return o, nil

@@ -141,7 +141,7 @@ func (r *rebuilder) table(ctx context.Context, p projections.Projection) (Rebuil
 	if err != nil {
 		return Rebuilt{}, err
 	}
-	defer build.close()
+	defer build.close() //nolint:contextcheck // it leaves the group, which has to happen after the context's end, too
 	gauge := newGauge(Rebuilding{Table: p.Table, Generation: n}, r.progress)
 	if err := r.catchUp(ctx, p, build, gauge); err != nil {
 		return Rebuilt{}, err

@@ -26,7 +26,7 @@ func (r *rebuilder) exchange(ctx context.Context, p, next projections.Projection
 	if err != nil {
 		return err
 	}
-	defer use.close()
+	defer use.close() //nolint:contextcheck // it leaves the group, which has to happen after the context's end, too
 	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()
 	from, to := build.committed(), use.committed()
