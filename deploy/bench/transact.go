@@ -32,7 +32,7 @@ func serveTransact(ctx context.Context, s spec, log *slog.Logger, stdout io.Writ
 	session, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(s.Brokers...), kgo.TransactionalID(kafka.Group(transactGroup)), kgo.ConsumerGroup(kafka.Group(transactGroup)),
 		kgo.ConsumeTopics(kafka.Topics(s.Topics...)...), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MaxBufferedRecords(1<<20),
 	)
 	if err != nil {

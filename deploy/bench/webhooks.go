@@ -100,9 +100,11 @@ func (w *webhooksBench) prepare(ctx context.Context) (err error) {
 		n    int
 		url  string
 	}{
-		{&w.healthy, "ok", w.cfg.Healthy, to + "/ok/"}, {&w.sick, "silent", w.cfg.Silent, to + "/silent/"},
+		{&w.healthy, "ok", w.cfg.Healthy, to + "/ok/"},
+		{&w.sick, "silent", w.cfg.Silent, to + "/silent/"},
 		// Nobody listens at the discard port.
-		{&w.sick, "failing", w.cfg.Failing, to + "/failing/"}, {&w.backlog, "dead", 1, "http://127.0.0.1:9/"},
+		{&w.sick, "failing", w.cfg.Failing, to + "/failing/"},
+		{&w.backlog, "dead", 1, "http://127.0.0.1:9/"},
 	} {
 		for i := range g.n {
 			s, err := newSite(ctx, w.producer, w.maker, fmt.Sprintf("%s-%d", g.name, i))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +80,7 @@ func TestDirtyTransitionsAreAnsweredAndNothingElseIsLost(t *testing.T) {
 		said := fmt.Sprintf("%d ", r.Status)
 		switch {
 		case r.Status == http.StatusOK:
-			said += fmt.Sprint(r.Version)
+			said += strconv.Itoa(r.Version)
 		case len(r.Problem.Errors) > 0:
 			said += r.Problem.Errors[0].Pointer
 		}

@@ -116,7 +116,10 @@ func TestReportsSayWhatASlowReferenceSays(t *testing.T) {
 		for range 20 {
 			turn := instant(t, turns()[name][r.IntN(2)])
 			q := randomReport(r, turn)
-			t.Run(strings.ReplaceAll(name+" "+q.Encode(), "/", " "), func(t *testing.T) { compare(t, address, all, q, zone) })
+			t.Run(strings.ReplaceAll(name+" "+q.Encode(), "/", " "), func(t *testing.T) {
+				t.Parallel()
+				compare(t, address, all, q, zone)
+			})
 		}
 	}
 }

@@ -112,9 +112,9 @@ func (r *reference) rows(from, to time.Time, interval, by string, zone *time.Loc
 	for i := range byCut {
 		byCut[i] = map[string]figures{}
 		for group := range groups {
-			row, any := r.row(cuts[i], cuts[i+1], group)
+			row, some := r.row(cuts[i], cuts[i+1], group)
 			byCut[i][group] = row
-			shown[group] = shown[group] || any
+			shown[group] = shown[group] || some
 		}
 	}
 	for i := range byCut {
@@ -134,7 +134,7 @@ func (r *reference) rows(from, to time.Time, interval, by string, zone *time.Loc
 }
 
 // row computes the figures of a group in an interval, and says whether there was anything.
-func (r *reference) row(start, end time.Time, group string) (f figures, any bool) {
+func (r *reference) row(start, end time.Time, group string) (f figures, some bool) {
 	in := func(x told) bool { return x.group == group && !x.at.Before(start) && x.at.Before(end) }
 	customers, agents := map[string]bool{}, map[string]bool{}
 	var responses, ratings []float64
@@ -142,7 +142,7 @@ func (r *reference) row(start, end time.Time, group string) (f figures, any bool
 		if !in(x) {
 			continue
 		}
-		any = true
+		some = true
 		switch t := x.t; t.Type {
 		case conversation.Opened:
 			f.Opened++
@@ -196,7 +196,7 @@ func (r *reference) row(start, end time.Time, group string) (f figures, any bool
 		f.WaitP50Seconds, f.WaitP90Seconds, f.WaitMaxSeconds = &waits[(n+1)/2-1], &waits[(9*n+9)/10-1], &waits[n-1]
 	}
 	r.size(&f, start, end, group)
-	return f, any || len(waits) > 0 || len(handlings) > 0 || f.MaxQueueSize > 0
+	return f, some || len(waits) > 0 || len(handlings) > 0 || f.MaxQueueSize > 0
 }
 
 // size finds how long the queue was at its longest: when the interval began, or when somebody came.

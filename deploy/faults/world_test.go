@@ -68,7 +68,7 @@ type members struct{ ingest, projector int }
 // newWorld starts everything and waits until it works.
 func newWorld(t *testing.T, n members) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "throughline-faults-run-")
+	dir, err := os.MkdirTemp("", "throughline-faults-run-") //nolint:usetesting // the logs of a run that failed outlive it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func (w *world) setUp() {
 }
 
 // serve starts a process of a service.
-func (w *world) serve(kind string, i int, vars []string) *service {
+func (w *world) serve(kind string, i int, vars []string) {
 	w.t.Helper()
 	name := kind + "-" + string(rune('a'+i))
 	s := &service{name: name, dir: filepath.Join(w.dir, name), args: []string{kind}, notes: w.note}
@@ -209,7 +209,6 @@ func (w *world) serve(kind string, i int, vars []string) *service {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(s.close)
-	return s
 }
 
 // awaitEdges waits until every edge has accepted a write.

@@ -62,9 +62,11 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 		return err
 	}
 	defer api.Close()
-	l := &listener{cfg: cfg, deps: deps, api: api, id: "listen-" + hex.EncodeToString(random(4)),
+	l := &listener{
+		cfg: cfg, deps: deps, api: api, id: "listen-" + hex.EncodeToString(random(4)),
 		// Its own secret: where the answer to the registration is lost, the repeat of it would not be told another's.
-		secret: webhook.SecretPrefix + base64.StdEncoding.EncodeToString(random(secretBytes))}
+		secret: webhook.SecretPrefix + base64.StdEncoding.EncodeToString(random(secretBytes)),
+	}
 	return l.run(ctx)
 }
 
@@ -103,21 +105,16 @@ func (l *listener) run(ctx context.Context) error {
 		}
 	}
 	if status, refused := errors.AsType[*client.StatusError](err); !refused || status.Temporary() {
-		err = errors.Join(ended(ctx, err), l.remove(ctx))
+		if ctx.Err() != nil {
+			err = nil // the person has ended it
+		}
+		err = errors.Join(err, l.remove(ctx))
 	}
 	stop()
 	if err == nil {
 		err = <-served
 	}
 	l.say("%s", r.summary())
-	return err
-}
-
-// ended is no error where the person has ended it.
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
 	return err
 }
 

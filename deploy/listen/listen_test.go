@@ -123,7 +123,7 @@ func (c *command) post(id, body string, change func(h http.Header, body string) 
 	if change != nil {
 		body = change(header, body)
 	}
-	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.settings.URL, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.URL, strings.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
 	}

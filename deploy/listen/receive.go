@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,7 +91,7 @@ func (r *receiver) decide() (status int, drop bool) {
 }
 
 // chance is true for a share of its calls.
-func chance(share float64) bool { return rand.Float64() < share }
+func chance(share float64) bool { return rand.Float64() < share } //nolint:gosec // it only has to look like chance
 
 // count counts and prints a delivery; it is false when enough have come.
 func (r *receiver) count(d *delivery) bool {
@@ -163,16 +164,16 @@ func (r *receiver) summary() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := r.n
-	text := fmt.Sprintf("received %d deliveries, %d of them repeats; answered %d with success", n.received, n.repeated, n.received-n.failed-n.dropped)
+	parts := []string{fmt.Sprintf("received %d deliveries, %d of them repeats; answered %d with success", n.received, n.repeated, n.received-n.failed-n.dropped)}
 	for _, more := range []struct {
 		count int
 		what  string
 	}{{n.failed, "failed as asked"}, {n.dropped, "dropped as asked"}, {n.refused, "refused for their signature"}} {
 		if more.count > 0 {
-			text += fmt.Sprintf(", %d %s", more.count, more.what)
+			parts = append(parts, fmt.Sprintf("%d %s", more.count, more.what))
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // delivery is one that was verified.
