@@ -106,6 +106,14 @@ func stateKey(workspace, id string) []byte { return topic.Key(workspace, webhook
 
 func inEndpoints(key []byte) []byte { return append([]byte{spaceEndpoints}, key...) }
 
+// caughtUp waits until the directory has every endpoint whose PUT was answered before now.
+func (d *directory) caughtUp(ctx context.Context) error {
+	if err := d.view.Barrier(ctx); err != nil {
+		return fmt.Errorf("bring endpoints up to date: %w", err)
+	}
+	return nil
+}
+
 // of lists the endpoints of a workspace, by id, on the view as it is.
 func (d *directory) of(workspace string) ([]*target, error) {
 	at := d.view.Position(d.partition)

@@ -61,12 +61,11 @@ func (p *planning) count(out *stream.OutputReader) error {
 	return nil
 }
 
+// Prepare implements stream.Preparer. Every endpoint whose PUT was answered before records were polled is there.
+func (p *planner) Prepare(ctx context.Context) error { return p.directory.caughtUp(ctx) }
+
 // Process implements stream.Handler.
 func (p *planner) Process(ctx context.Context, _ int32, in []*stream.Record) ([]*stream.Record, error) {
-	// Every endpoint whose PUT was answered before these events were polled is there.
-	if err := p.directory.view.Barrier(ctx); err != nil {
-		return nil, fmt.Errorf("bring endpoints up to date: %w", err)
-	}
 	var out []*stream.Record
 	for _, r := range in {
 		planned, err := p.plan(ctx, r)

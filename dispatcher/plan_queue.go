@@ -60,11 +60,11 @@ func (p *queuePlanner) Load(ctx context.Context, partition int32, out *stream.Ou
 	return nil
 }
 
+// Prepare implements stream.Preparer, as that of planner.
+func (p *queuePlanner) Prepare(ctx context.Context) error { return p.directory.caughtUp(ctx) }
+
 // Process implements stream.Handler.
 func (p *queuePlanner) Process(ctx context.Context, partition int32, in []*stream.Record) ([]*stream.Record, error) {
-	if err := p.directory.view.Barrier(ctx); err != nil {
-		return nil, fmt.Errorf("bring endpoints up to date: %w", err)
-	}
 	touched := map[string]*webhook.QueueSize{}
 	var out []*stream.Record
 	for _, r := range in {

@@ -2,6 +2,7 @@ package conversation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -26,6 +27,8 @@ type handler struct {
 	metrics  *metrics
 	log      *slog.Logger
 	embedded bool
+	// writing are writes of data keys that the transaction has to wait for.
+	writing []<-chan error
 	// partitions is the number of partitions of commands, and so of the outputs.
 	partitions int
 	// conversations, snapshots and replies are the full names of the topics.
@@ -42,26 +45,53 @@ func newHandler(deps Deps) *handler {
 	}
 }
 
+// Prepare implements stream.Preparer. Whatever was acknowledged before records were polled is seen by them.
+func (h *handler) Prepare(ctx context.Context) error {
+	if err := h.objects.Barrier(ctx); err != nil {
+		return fmt.Errorf("bring objects up to date: %w", err)
+	}
+	return nil
+}
+
 // Process implements stream.Handler.
 func (h *handler) Process(ctx context.Context, p int32, in []*stream.Record) ([]*stream.Record, error) {
-	// Whatever was acknowledged before these records were polled is seen by them.
-	if err := h.objects.Barrier(ctx); err != nil {
-		return nil, fmt.Errorf("bring objects up to date: %w", err)
-	}
 	b := &batch{handler: h, partition: p, out: make([]*stream.Record, 0, 3*len(in)), lookups: map[object.Lookup]*named{}}
 	for _, r := range in {
 		if err := b.answer(ctx, r); err != nil {
 			return nil, fmt.Errorf("process %s: %w", topic.Origin(r.Topic, r.Partition, r.Offset), err)
 		}
 	}
-	// A data key is acknowledged before anything that it has sealed can be read.
-	if len(b.newKeys) > 0 {
-		if _, err := h.producer.Produce(ctx, b.newKeys...); err != nil {
-			return nil, fmt.Errorf("write data keys: %w", err)
-		}
-		h.metrics.keys.Add(float64(len(b.newKeys)))
-	}
+	h.writeKeys(ctx, b.newKeys)
 	return b.out, nil
+}
+
+// writeKeys begins to write data keys; Finish waits for them.
+func (h *handler) writeKeys(ctx context.Context, keys []*stream.Record) {
+	if len(keys) == 0 {
+		return
+	}
+	written := make(chan error, 1)
+	h.writing = append(h.writing, written)
+	go func() {
+		_, err := h.producer.Produce(ctx, keys...)
+		if err == nil {
+			h.metrics.keys.Add(float64(len(keys)))
+		}
+		written <- err
+	}()
+}
+
+// Finish implements stream.Finisher. A data key is acknowledged before anything that it has sealed can be read, which is
+// when the transaction is committed.
+func (h *handler) Finish(context.Context) error {
+	var errs []error
+	for _, written := range h.writing {
+		if err := <-written; err != nil {
+			errs = append(errs, fmt.Errorf("write data keys: %w", err))
+		}
+	}
+	h.writing = nil
+	return errors.Join(errs...)
 }
 
 // batch is the commands of one partition in one transaction.
@@ -204,8 +234,11 @@ func (h *handler) Commit(ctx context.Context, done []stream.Done) error {
 	return nil
 }
 
-// Discard implements stream.Handler.
-func (h *handler) Discard() { h.states.discard() }
+// Discard implements stream.Handler. Keys that are being written may be there or not: nothing is sealed with them.
+func (h *handler) Discard() {
+	h.writing = nil
+	h.states.discard()
+}
 
 // Unload implements stream.Handler.
 func (h *handler) Unload(p int32) { h.states.disown(p) }

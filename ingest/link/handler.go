@@ -41,13 +41,17 @@ func newHandler(deps Deps, w *window, m *metrics) *handler {
 	}
 }
 
+// Prepare implements stream.Preparer. Whatever was acknowledged before records were polled is seen by them: an upsert that
+// was answered before an event was sent, and every data key that it may need.
+func (h *handler) Prepare(ctx context.Context) error {
+	if err := h.objects.Barrier(ctx); err != nil {
+		return fmt.Errorf("bring objects up to date: %w", err)
+	}
+	return nil
+}
+
 // Process implements stream.Handler.
 func (h *handler) Process(ctx context.Context, p int32, in []*stream.Record) ([]*stream.Record, error) {
-	// Whatever was acknowledged before these records were polled is seen by them: an upsert that was answered before
-	// an event was sent, and every data key that it may need.
-	if err := h.objects.Barrier(ctx); err != nil {
-		return nil, fmt.Errorf("bring objects up to date: %w", err)
-	}
 	out := make([]*stream.Record, 0, len(in))
 	for _, r := range in {
 		answer, err := h.answer(ctx, p, r)

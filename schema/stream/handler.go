@@ -29,6 +29,20 @@ type Handler interface {
 	Unload(p int32)
 }
 
+// Preparer is a Handler with work that a transaction needs once, and not once a partition: with many partitions most of a
+// small transaction's time would be waits one after the other.
+type Preparer interface {
+	// Prepare is called after a poll, before the Process calls for what it brought. An error counts as one of Process.
+	Prepare(ctx context.Context) error
+}
+
+// Finisher is a Handler whose Process leaves something to be waited for.
+type Finisher interface {
+	// Finish is called when the outputs of all Process calls are acknowledged, before they are committed. An error aborts
+	// the transaction; what it waited for is over in any case.
+	Finish(ctx context.Context) error
+}
+
 // Done is how far a partition has come with a committed transaction.
 type Done struct {
 	Partition int32

@@ -13,6 +13,11 @@ import (
 
 // process asks the handler for the outputs of what was polled, partition by partition.
 func (p *Processor) process(ctx context.Context, polled map[int32][]*Record) ([]*Record, error) {
+	if h, ok := p.handler.(Preparer); ok {
+		if err := h.Prepare(ctx); err != nil {
+			return nil, fmt.Errorf("prepare: %w", err)
+		}
+	}
 	var outputs []*Record
 	inputs := 0
 	for _, n := range slices.Sorted(maps.Keys(polled)) {
@@ -96,6 +101,9 @@ func (p *Processor) commit(ctx context.Context, session *kgo.GroupTransactSessio
 	end, cancel := p.endContext(ctx)
 	defer cancel()
 	failed := produceAll(end, session, outputs)
+	if h, ok := p.handler.(Finisher); ok {
+		failed = errors.Join(failed, h.Finish(end))
+	}
 	committed, err := session.End(end, kgo.TransactionEndTry(failed == nil))
 	switch {
 	case err != nil:
