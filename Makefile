@@ -65,7 +65,7 @@ images: ## Pull or build the container images, and print their names
 	@go run ./deploy/cmd/images $(ARGS)
 
 .PHONY: test
-test: test-embedded test-servers ## Run all tests that this machine can run, and say what is left out
+test: test-embedded test-trace test-servers ## Run all tests that this machine can run, and say what is left out
 
 # The first pass runs every package. Servers: franz-go's in-process broker and
 # the embedded ClickHouse.
@@ -73,6 +73,11 @@ test: test-embedded test-servers ## Run all tests that this machine can run, and
 test-embedded: ## Run all tests with the embedded servers
 	@[ -n "$(RACE)" ] || echo "left out: the race detector (no C compiler, or RACE is empty)"
 	SERVERS=embedded go test -timeout 20m $(TOGETHER) $(RACE) $(ARGS) work
+
+# Both passes have the race detector, with which this takes many minutes.
+.PHONY: test-trace
+test-trace: ## Post all fourteen days of calls through the API, and compare every figure of every day
+	SERVERS=embedded go test -count=1 -timeout 20m -v -run TestTheTracePostedThroughTheAPIGivesTheKnownAnswers $(ARGS) ./deploy/demo
 
 # The second pass runs the packages that ask for servers once more, now with
 # Apache Kafka: it fences, times out and rebalances as the in-process broker
@@ -207,7 +212,7 @@ test-alerts: ## Run the tests of the alert rules (promtool)
 	fi
 
 # In the order of what fails fastest. CI asks for the list and times each.
-CHECKS := build fmt-check tidy-check lint test-alerts test-embedded test-native test-api
+CHECKS := build fmt-check tidy-check lint test-alerts test-embedded test-trace test-native test-api
 
 .PHONY: check
 check: $(CHECKS) ## Everything that CI runs

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -109,7 +110,7 @@ func (b *bench) transitions(ctx context.Context, cfg ConversationsConfig, sum *S
 	if err != nil {
 		return err
 	}
-	const size, senders = 500, 4
+	const size, senders = 2500, 8 // the largest batches, of as many senders as keep the processor busy
 	requests := make([][]byte, max(cfg.Transitions/size, senders))
 	for i := range requests {
 		var lines bytes.Buffer
@@ -117,6 +118,13 @@ func (b *bench) transitions(ctx context.Context, cfg ConversationsConfig, sum *S
 			fmt.Fprintf(&lines, `{"conversationId":"batch-%d-%d","type":"opened","team":"support","channel":"chat"}`+"\n", i, n)
 		}
 		requests[i] = request(b.edge.Addr, "/v1/conversations/batch", b.key, "application/x-ndjson", lines.Bytes())
+	}
+	profiled := func() error { return nil }
+	if cfg.Profile != "" {
+		if err := os.MkdirAll(cfg.Profile, 0o750); err != nil {
+			return fmt.Errorf("make folder of profiles: %w", err)
+		}
+		profiled = b.edge.profile(ctx, filepath.Join(cfg.Profile, "conversations.cpu.prof"), profileTime)
 	}
 	l, err := drive(ctx, b.edge.Addr, requests, senders, func(worker int, _ time.Time, exchange func(time.Time) error) error {
 		// Each sender has a part of the requests of its own.
@@ -127,7 +135,7 @@ func (b *bench) transitions(ctx context.Context, cfg ConversationsConfig, sum *S
 		}
 		return nil
 	})
-	if err != nil {
+	if err := errors.Join(err, profiled()); err != nil {
 		return err
 	}
 	topics := []topic.Name{topic.ConversationCommands}

@@ -29,12 +29,13 @@ func (c SystemConfig) Validate() error {
 
 // ConversationsConfig says how long the processor of conversations is measured. The tags are kong's.
 type ConversationsConfig struct {
-	Transitions int           `name:"transitions" default:"50000" help:"Transitions posted in batches."`
+	Transitions int           `name:"transitions" default:"200000" help:"Transitions posted in batches."`
 	Rate        int           `name:"rate" default:"10" help:"Transitions a second at light load."`
 	Time        time.Duration `name:"time" default:"10s" help:"Time of the measurement at light load, and of its limit."`
 	Kafka       string        `name:"kafka" default:"apache" enum:"apache,embedded" help:"Which broker to start where KAFKA_BROKERS names none."`
 	Brokers     []string      `name:"brokers" env:"KAFKA_BROKERS" placeholder:"HOST:PORT" help:"Brokers to use instead of one that is started."`
 	JSON        string        `name:"json" placeholder:"FILE" help:"Write every figure to this file."`
+	Profile     string        `name:"profile" placeholder:"FOLDER" help:"Write a profile of the edge and its processor while they take batches into this folder."`
 }
 
 // Validate reports everything that is wrong with a ConversationsConfig.
