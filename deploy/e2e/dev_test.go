@@ -184,15 +184,19 @@ func TestTheDemoRunsFromAnEmptyFolderAndLeavesNothing(t *testing.T) {
 		t.Fatalf("ended with code %d", code)
 	}
 	for _, want := range []string{
-		"events     1,567 in ", "Timeline of CUSTOMER 58704610", "1999-02-01 10:03:12  Call answered",
-		"1999-02-01 10:38:47  Call abandoned in the queue",
+		"5,320 transitions in ", ": 5,320 accepted", "Timeline of CUSTOMER 58704610",
+		"1999-02-01 10:03:52  Conversation answered                By DORIT, after 34 s in the queue",
+		"1999-02-01 10:39:05  Conversation abandoned in the queue  After 12 s in the queue",
+		"Report of 1999-02-01", "  all                  1,567     853     1,333        162 ",
+		"Wallboard, as if it was 09:58:08 now", "  all                        8  3 min 26 s        8 ",
 	} {
 		if !strings.Contains(p.out(), want) {
 			t.Errorf("%q is not in\n%s", want, p.out())
 		}
 	}
-	if n := strings.Count(p.out(), "\n  1999-02-01 "); n != 12 {
-		t.Errorf("the timeline has %d rows, want 12", n)
+	// Twelve calls, each opened and queued; eleven were answered and closed, one was abandoned.
+	if n := strings.Count(p.out(), "\n  1999-02-01 "); n != 12*2+11*2+1 {
+		t.Errorf("the timeline has %d rows, want 47", n)
 	}
 	for _, folder := range []string{dir, temp} {
 		if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
