@@ -47,8 +47,10 @@ func runChild() int {
 		return 2
 	}
 	// Ends by being killed; the time is a bound for the case that the parent died first.
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	// It is no deadline, which the driver would make a limit of time that ClickHouse's profile of readers refuses.
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer time.AfterFunc(2*patience, cancel).Stop()
 	log := slog.New(slog.DiscardHandler)
 	master, err := seal.ParseMaster(golden.MasterKey)
 	if err != nil {
