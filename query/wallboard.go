@@ -127,6 +127,10 @@ func (s *Service) awaitBoard(ctx context.Context, workspace string, positions []
 	}
 	w := s.waits.Load()
 	if w == nil {
+		// What cannot become right by waiting is said at once.
+		if _, err := parsePositions(positions, workspace); err != nil {
+			return err
+		}
 		return problem.Busy("The service is starting, or stopping.", retryAfter)
 	}
 	return w.awaitBy(ctx, workspace, positions, "wallboard", func(ctx context.Context, covered position.Position) error {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,26 @@ import (
 	"github.com/throughline/throughline/schema/web"
 	"github.com/throughline/throughline/schema/workspace"
 )
+
+// recorded is what a client was sent, which may be looked at while more comes.
+type recorded struct {
+	*httptest.ResponseRecorder
+
+	mu sync.Mutex
+}
+
+// Write implements http.ResponseWriter.
+func (r *recorded) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ResponseRecorder.Write(p)
+}
+
+func (r *recorded) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Body.String()
+}
 
 // slowClient is a connection to a client that takes what it is sent when it is let to.
 type slowClient struct {
@@ -47,21 +68,21 @@ func shown(id string) *shot { return &shot{id: id, body: []byte(`{"board":"` + i
 func TestASilentStreamHasAHeartbeatEvery15Seconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := httptest.NewRecorder()
+		w := &recorded{ResponseRecorder: httptest.NewRecorder()}
 		sc := &screen{last: shown("1"), changed: make(chan struct{})}
 		stop := followed(t, sc, w)
 		<-time.After(10 * time.Second) // of the bubble's clock
 		sc.show(shown("2"))            // what is sent puts the heartbeat off
 		<-time.After(14 * time.Second)
 		synctest.Wait()
-		if n := strings.Count(w.Body.String(), ":\n\n"); n != 0 {
+		if n := strings.Count(w.text(), ":\n\n"); n != 0 {
 			t.Errorf("%d heartbeats after 14 s of silence", n)
 		}
 		<-time.After(17 * time.Second)
 		synctest.Wait()
 		stop()
-		if n := strings.Count(w.Body.String(), "\n\n:\n\n"); n != 1 || !strings.HasSuffix(w.Body.String(), ":\n\n:\n\n") {
-			t.Errorf("the stream is %q", w.Body.String())
+		if n := strings.Count(w.text(), "\n\n:\n\n"); n != 1 || !strings.HasSuffix(w.text(), ":\n\n:\n\n") {
+			t.Errorf("the stream is %q", w.text())
 		}
 	})
 }
