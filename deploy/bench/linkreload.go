@@ -123,8 +123,9 @@ func (b *bench) startLink(ctx context.Context, dir, profile string, end func(*ch
 // produceEvents appends events to partition 0 as link does, spread evenly over the last day.
 func (b *bench) produceEvents(ctx context.Context, n int) error {
 	b.say("producing %d events", n)
+	// No timeout of records: the client counts it from a record's time, which is up to a day ago here.
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.kafka.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.MaxBufferedBytes(64<<20), kgo.MaxBufferedRecords(1<<20), kgo.RecordDeliveryTimeout(time.Minute))
+		kgo.MaxBufferedBytes(64<<20), kgo.MaxBufferedRecords(1<<20))
 	if err != nil {
 		return fmt.Errorf("open producer: %w", err)
 	}
@@ -132,7 +133,7 @@ func (b *bench) produceEvents(ctx context.Context, n int) error {
 	name, now := b.kafka.Topic(topic.Events), time.Now()
 	failed := make(chan error, 1)
 	for i := range n {
-		at := now.Add(-link.Window * time.Duration(n-i) / time.Duration(n+1)).Truncate(time.Millisecond)
+		at := now.Add(-link.Window / time.Duration(n+1) * time.Duration(n-i)).Truncate(time.Millisecond)
 		e := event.Event{
 			ID: manyID(i), Workspace: benchWorkspace, Type: object.Customer, ObjectID: manyID(i / 20), Name: "Help center viewed",
 			OccurredAt: event.TimeOf(at), ReceivedAt: event.TimeOf(at), KeyID: manyID(-i), Sealed: bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 120),
