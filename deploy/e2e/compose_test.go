@@ -128,6 +128,11 @@ func TestContainersThatAreKilledLoseAndDoubleNothing(t *testing.T) {
 		must(t, http.StatusOK, http.MethodPut, fmt.Sprintf("%s/v1/objects/CUSTOMER/c%d", p.url, c), key, `{}`)
 	}
 
+	demo := start(t, t.TempDir(), nil, "demo", "--url", p.url, "--key", key)
+	if code := demo.wait(composeWithin); code != 0 || !strings.Contains(demo.out(), ": 5,320 accepted") {
+		t.Errorf("the demo through the proxy ended with %d:\n%s", code, demo.out())
+	}
+
 	events := number(t, "EVENTS", 1000)
 	var acknowledged, repeated atomic.Int64
 	clients := postAll(t, p.url, key, events, &acknowledged, &repeated)
