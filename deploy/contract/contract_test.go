@@ -26,6 +26,7 @@ func TestTheDocumentAndTheServicesAgree(t *testing.T) {
 	s := &session{world: w, keys: keysOf(w)}
 	t.Run("every example is answered as the document says", s.examples)
 	t.Run("every refusal can be produced", s.refusals)
+	t.Run("the key of a screen opens the wallboard alone", s.screens)
 	t.Run("services that cannot answer say so", s.outages)
 	t.Run("no case is left", func(t *testing.T) { nothingLeft(t, w.checker) })
 }
