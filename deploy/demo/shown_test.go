@@ -38,7 +38,7 @@ import (
 // clients is how many post at once.
 const clients = 4
 
-// bank is an installation: the edge, the processors and the projector in one process.
+// bank is an installation: the edge, the processors, the projector and the dispatcher in one process.
 type bank struct {
 	t      *testing.T
 	kafka  stream.Config
@@ -46,6 +46,8 @@ type bank struct {
 	master *seal.Master
 	// url is the edge's, which gets every write twice.
 	url, key string
+	// webhooks is the dispatcher's API, for whoever has the key.
+	webhooks http.Handler
 	stop     func()
 }
 
@@ -85,6 +87,12 @@ func (b *bank) start() {
 	projection := projector.DefaultConfig()
 	projection.Dir = ""
 	check(t, p.Projector(t.Context(), projection, b.tables(), b.master))
+	webhooks, err := p.Dispatcher(t.Context(), hooksConfig(), b.tables(), b.master)
+	check(t, err)
+	b.webhooks = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Authorization", "Bearer "+b.key)
+		webhooks.ServeHTTP(w, r)
+	})
 	keys, err := p.Access(t.Context())
 	check(t, err)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -231,9 +239,10 @@ func steps(calls []replay.Call) int64 {
 }
 
 // TestTheTracePostedThroughTheAPIGivesTheKnownAnswers has four clients post the fourteen days at once, each request
-// arriving twice, and looks at every figure of every day: in the reports, and as the day's end on a wallboard that has
-// followed. Then every table is rebuilt from the log, and a wallboard has just started. With -short it has two quiet days,
-// and under the race detector, with which fourteen take many minutes: `make test-trace` runs all of them without.
+// arriving twice, and looks at every figure of every day: in the reports, as the day's end on a wallboard that has
+// followed, and at what an endpoint was posted that has every box ticked. Then every table is rebuilt from the log, a
+// wallboard has just started, and the endpoint is told nothing again. With -short it has two quiet days, and under the race
+// detector, with which fourteen take many minutes: `make test-trace` runs all of them without.
 func TestTheTracePostedThroughTheAPIGivesTheKnownAnswers(t *testing.T) {
 	t.Parallel()
 	b := newBank(t)
@@ -252,15 +261,20 @@ func TestTheTracePostedThroughTheAPIGivesTheKnownAnswers(t *testing.T) {
 	clock := func() time.Time { return time.UnixMilli(now.Load()) }
 	set(endOf(t, shown[0]))
 	following := serve(t, b.kafka, b.db, time.UTC, clock)
+	endpoint := newReceiver(t)
+	register(t, b.webhooks, "all", endpoint.URL, conversationEvents(boxes()))
 	position := b.post(calls)
 	wantAnswers(t, following, shown, "&position="+position)
 	wantBoards(t, following, shown, position, set)
+	told := knownOf(t, shown)
+	wantTold(t, "the endpoint", endpoint, told)
 
 	b.rebuild()
 	set(endOf(t, shown[0]))
 	started := serve(t, b.kafka, b.db, time.UTC, clock)
 	wantAnswers(t, started, shown, "&position="+position)
 	wantBoards(t, started, shown, position, set)
+	exactly(t, "the endpoint after a restart", endpoint, told)
 }
 
 // endOf is the last instant of a day.

@@ -37,6 +37,15 @@ func boxes() []string {
 	return []string{"responded", "closed", "queued", "assigned", "broadcasted", "labeled", "transferred", "surveyed"}
 }
 
+// conversationEvents are the types of event that boxes stand for.
+func conversationEvents(boxes []string) []string {
+	var all []string
+	for _, box := range boxes {
+		all = append(all, "conversation."+box)
+	}
+	return all
+}
+
 // receiver counts what is posted to it by day and type, each delivery once.
 type receiver struct {
 	*httptest.Server
@@ -84,6 +93,14 @@ func (r *receiver) has(day, typ string) int {
 	return r.counts[day][typ]
 }
 
+// hooksConfig lets a dispatcher reach the receivers of tests, many of its attempts at once.
+func hooksConfig() dispatcher.Config {
+	cfg := dispatcher.DefaultConfig()
+	cfg.Instance, cfg.PlainHTTP, cfg.EndpointConcurrency = "hooks", true, 64
+	cfg.Allow = []dispatcher.Allowed{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
+	return cfg
+}
+
 // hooks runs a dispatcher on a log of its own and returns what answers its API, and what appends to its log.
 func hooks(t *testing.T) (http.Handler, stream.Config, *stream.Producer) {
 	t.Helper()
@@ -106,9 +123,8 @@ func hooks(t *testing.T) (http.Handler, stream.Config, *stream.Producer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := dispatcher.DefaultConfig()
-	cfg.Dir, cfg.Instance, cfg.PlainHTTP, cfg.EndpointConcurrency = t.TempDir(), "hooks", true, 64
-	cfg.Allow = []dispatcher.Allowed{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
+	cfg := hooksConfig()
+	cfg.Dir = t.TempDir()
 	service, err := dispatcher.New(cfg, dispatcher.Deps{
 		Kafka: kafka, Producer: producer, Master: master, Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry(),
 		// Nobody listens there: deliveries are made without the tables.
@@ -150,23 +166,40 @@ func register(t *testing.T, api http.Handler, id, url string, events []string) {
 	})
 }
 
+// knownOf are the counts that the known answers have of each box and day. The trace has no transition of the other boxes.
+func knownOf(t *testing.T, shown []string) map[string]map[string]int {
+	t.Helper()
+	known, of := answers(t), map[string]map[string]int{}
+	for _, day := range shown {
+		of[day] = map[string]int{}
+		for _, box := range boxes() {
+			if n, ok := known[day][box].(float64); ok {
+				of[day][box] = int(n)
+			}
+		}
+		if len(of[day]) != 3 || of[day]["queued"] == 0 {
+			t.Fatalf("known of %s: %v", day, of[day])
+		}
+	}
+	return of
+}
+
 // TestTheEightBoxesTellWhatTheTraceIsKnownToHave has an endpoint with every box ticked, and one with each of them alone.
-// What they are posted of two days is counted by a server of its own, and compared with the known answers.
+// What they are posted of two days is counted by a server of its own, and compared with the known answers. All fourteen days
+// of the first one are part of TestTheTracePostedThroughTheAPIGivesTheKnownAnswers.
 func TestTheEightBoxesTellWhatTheTraceIsKnownToHave(t *testing.T) {
 	t.Parallel()
 	api, kafka, producer := hooks(t)
 	all := newReceiver(t)
-	var every []string
 	alone := map[string]*receiver{}
 	for _, box := range boxes() {
-		every = append(every, "conversation."+box)
 		alone[box] = newReceiver(t)
-		register(t, api, box, alone[box].URL, []string{"conversation." + box})
+		register(t, api, box, alone[box].URL, conversationEvents([]string{box}))
 	}
-	register(t, api, "all", all.URL, every)
+	register(t, api, "all", all.URL, conversationEvents(boxes()))
 
-	known := answers(t)
 	played := []string{"1999-02-05", "1999-02-06"}
+	want := knownOf(t, played)
 	var records []*stream.Record
 	say := func(tr *conversation.Transition) {
 		// The day is replayed: it is received now.
@@ -179,7 +212,6 @@ func TestTheEightBoxesTellWhatTheTraceIsKnownToHave(t *testing.T) {
 			Topic: kafka.Topic(topic.Conversations), Key: conversation.Key(tr.Workspace, tr.ConversationID), Value: value,
 		})
 	}
-	want := map[string]map[string]int{}
 	for _, day := range played {
 		calls, err := demo.Calls(day)
 		if err != nil {
@@ -190,27 +222,11 @@ func TestTheEightBoxesTellWhatTheTraceIsKnownToHave(t *testing.T) {
 				say(tr)
 			}
 		}
-		want[day] = map[string]int{}
-		for _, box := range boxes() {
-			// The trace has no transition of the other boxes.
-			if n, ok := known[day][box].(float64); ok {
-				want[day][box] = int(n)
-			}
-		}
-		if len(want[day]) != 3 || want[day]["queued"] == 0 {
-			t.Fatalf("known of %s: %v", day, want[day])
-		}
 	}
 	if _, err := producer.Produce(t.Context(), records...); err != nil {
 		t.Fatal(err)
 	}
-	for _, day := range played {
-		for box, n := range want[day] {
-			for who, r := range map[string]*receiver{"all": all, box: alone[box]} {
-				within(t, fmt.Sprintf("%s has %d %s of %s", who, n, box, day), func() bool { return r.has(day, box) >= n })
-			}
-		}
-	}
+	wantTold(t, "all", all, want)
 	for who, r := range alone {
 		single := map[string]map[string]int{}
 		for _, day := range played {
@@ -218,9 +234,20 @@ func TestTheEightBoxesTellWhatTheTraceIsKnownToHave(t *testing.T) {
 				single[day] = map[string]int{who: n}
 			}
 		}
-		exactly(t, who, r, single)
+		wantTold(t, who, r, single)
 	}
 	exactly(t, "all", all, want)
+}
+
+// wantTold waits until a receiver has as many of each day and box as is known, and then it has no more and none twice.
+func wantTold(t *testing.T, who string, r *receiver, want map[string]map[string]int) {
+	t.Helper()
+	for day, boxes := range want {
+		for box, n := range boxes {
+			within(t, fmt.Sprintf("%s has %d %s of %s", who, n, box, day), func() bool { return r.has(day, box) >= n })
+		}
+	}
+	exactly(t, who, r, want)
 }
 
 // exactly compares what came with what is known, and finds what was posted twice.
