@@ -97,11 +97,15 @@ func isSecret(ctx *kong.Context, env string) bool {
 
 // textOf writes a value as its environment variable would have it.
 func textOf(f *kong.Flag, value any) string {
-	switch v := value.(type) {
-	case []string:
-		return strings.Join(v, ",")
-	case time.Duration:
-		return v.String()
+	if d, ok := value.(time.Duration); ok {
+		return d.String()
+	}
+	if v := reflect.ValueOf(value); v.Kind() == reflect.Slice {
+		items := make([]string, v.Len())
+		for i := range items {
+			items[i] = fmt.Sprint(v.Index(i))
+		}
+		return strings.Join(items, ",")
 	}
 	if f.Tag.Type == bytesType {
 		if v := reflect.ValueOf(value); v.CanInt() {

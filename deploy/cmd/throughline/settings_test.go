@@ -75,6 +75,20 @@ func TestPrintConfigSaysWhereEachValueComesFromAndNoSecret(t *testing.T) {
 	}
 }
 
+func TestPrintConfigPrintsListsAsTheyAreRead(t *testing.T) {
+	args := []string{"dispatcher", "--print-config", "--webhook-ports", "443,8443", "--webhook-allow", "10.1.0.0/16:*,[fd00::/8]:443"}
+	_, stdout, _ := runCommand(t, args...)
+	for _, want := range []string{"THROUGHLINE_WEBHOOK_PORTS=443,8443  #", "THROUGHLINE_WEBHOOK_ALLOW='[10.1.0.0/16]:*,[fd00::/8]:443'  #"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %s in\n%s", want, stdout)
+		}
+	}
+	t.Setenv("THROUGHLINE_WEBHOOK_ALLOW", "[10.1.0.0/16]:*,[fd00::/8]:443")
+	if _, again, _ := runCommand(t, args[:4]...); !strings.Contains(again, "THROUGHLINE_WEBHOOK_ALLOW='[10.1.0.0/16]:*,[fd00::/8]:443'  # environment") {
+		t.Errorf("what was printed is read otherwise:\n%s", again)
+	}
+}
+
 func TestPrintConfigPrintsAlsoWhatIsWrong(t *testing.T) {
 	code, stdout, stderr := runCommand(t, "query", "--print-config", "--query-max-time", "1ms")
 	if code != exitUsage || !strings.Contains(stdout, "THROUGHLINE_QUERY_MAX_TIME=1ms  # flag") || !strings.Contains(stderr, "no Kafka brokers") {
