@@ -90,7 +90,7 @@ func (s *sender) gather(ctx context.Context, to *target, l *lane, j job) {
 	g, begins, ready := s.digests.add(l, key, j)
 	switch {
 	case g == nil:
-		s.park(j, l.full(), "busy")
+		s.park(j, l.full(j.delivery.Deferrals), "busy")
 	case ready || !due.After(now):
 		s.offer(ctx, g)
 	case begins:

@@ -157,8 +157,24 @@ func (w *world) follow() *attempts {
 		cancel()
 		<-done
 		cl.Close()
+		if w.t.Failed() {
+			a.tell(w.t)
+		}
 	})
 	return a
+}
+
+// tell says what is in the log, for a test that failed.
+func (a *attempts) tell(t *testing.T) {
+	t.Helper()
+	t.Logf("%d deliveries have an attempt in the log, %d of them a success", len(a.by("")), len(a.by(webhook.OutcomeSuccess)))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, at := range a.all {
+		if at.Outcome != webhook.OutcomeSuccess {
+			t.Logf("attempt %d of %s at %v: %s, status %d, %q, next at %v", at.Number, at.Delivery, at.At, at.Outcome, at.StatusCode, at.Error, at.NextAt)
+		}
+	}
 }
 
 // by counts the attempts of each delivery that ended as wanted; of any outcome where that is empty.

@@ -69,17 +69,17 @@ func (l *lane) offer(j job, now time.Time) (deferral time.Duration, reason strin
 		return l.deferLocked(l.breaker.interval()), "broken"
 	}
 	if len(l.queue) >= laneQueue || l.waitLocked(len(l.queue)) > maxQueueWait {
-		return l.deferLocked(l.waitLocked(len(l.queue) + l.parked)), "busy"
+		return l.deferLocked(l.guessLocked(len(l.queue)+l.parked, j.delivery.Deferrals)), "busy"
 	}
 	l.queue = append(l.queue, j)
 	return 0, ""
 }
 
 // full puts a delivery off that finds too many gathered.
-func (l *lane) full() time.Duration {
+func (l *lane) full(deferrals int) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.deferLocked(l.waitLocked(len(l.queue) + l.parked/maxDigest))
+	return l.deferLocked(l.guessLocked(len(l.queue)+l.parked/maxDigest, deferrals))
 }
 
 func (l *lane) deferLocked(wait time.Duration) time.Duration {
@@ -89,11 +89,25 @@ func (l *lane) deferLocked(wait time.Duration) time.Duration {
 
 // waitLocked is about how long the lane takes for n deliveries.
 func (l *lane) waitLocked(n int) time.Duration {
-	wait := time.Duration(n) * l.average / time.Duration(l.width)
-	if l.limit > 0 {
-		wait = max(wait, time.Duration(float64(n)/l.limit*float64(time.Second)))
+	return max(l.attemptsLocked(n), l.limitedLocked(n))
+}
+
+// guessLocked is how long a delivery is put off that has n before it. A rate limit is known. How long attempts will take is
+// not: where an endpoint, or this machine, was slow for a moment, a delivery would wait for hours that it need not wait. So
+// that is believed twice as far each time the delivery comes back, which costs one that does have to wait few hops more.
+func (l *lane) guessLocked(n, deferrals int) time.Duration {
+	return max(min(l.attemptsLocked(n), maxQueueWait<<min(deferrals, 10)), l.limitedLocked(n))
+}
+
+func (l *lane) attemptsLocked(n int) time.Duration {
+	return time.Duration(n) * l.average / time.Duration(l.width)
+}
+
+func (l *lane) limitedLocked(n int) time.Duration {
+	if l.limit == 0 {
+		return 0
 	}
-	return wait
+	return time.Duration(float64(n) / l.limit * float64(time.Second))
 }
 
 // limitTo has the lane keep to a rate, nil for none.

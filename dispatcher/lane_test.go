@@ -109,15 +109,21 @@ func TestALaneTakesWhatItCanAndPutsOffTheRest(t *testing.T) {
 		t.Error("more attempts than the lane has places for")
 	}
 	l.ended(now, true, time.Minute, 0)
-	// An attempt takes a minute: what is queued now would wait for half an hour.
-	if wait, reason := l.offer(j(), now); wait < 10*time.Minute || reason != "busy" {
+	// An attempt took a minute: what is queued now would wait for most of an hour, if others take as long.
+	if wait, reason := l.offer(j(), now); wait != maxQueueWait || reason != "busy" {
 		t.Errorf("a slow lane: %s, %s", wait, reason)
+	}
+	back := func(deferrals int) job { return job{delivery: &webhook.Delivery{Deferrals: deferrals}} }
+	for deferrals := range 4 {
+		if wait, _ := l.offer(back(deferrals), now); wait != maxQueueWait<<deferrals {
+			t.Errorf("a slow lane, after %d deferrals: %s", deferrals, wait)
+		}
 	}
 	for range 200 {
 		l.offer(j(), now)
 	}
-	long, _ := l.offer(j(), now)
-	if more, _ := l.offer(j(), now); more < long || long < time.Hour {
+	long, _ := l.offer(back(9), now)
+	if more, _ := l.offer(back(9), now); more < long || long < time.Hour {
 		t.Errorf("what is put off does not wait longer where more waits: %s, %s", long, more)
 	}
 	for range breakAfter {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -112,15 +113,39 @@ func (w *world) start() *Service {
 // service builds a dispatcher of this log.
 func (w *world) service() *Service {
 	w.t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	if os.Getenv("DISPATCHER_TEST_LOG") != "" {
-		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	s, err := service(w.kafka, w.tables, w.cfg, w.master, w.producer, log)
+	said := &tail{}
+	w.t.Cleanup(func() {
+		if w.t.Failed() {
+			w.t.Logf("what the dispatcher said at the end:\n%s", said.text())
+		}
+	})
+	s, err := service(w.kafka, w.tables, w.cfg, w.master, w.producer, slog.New(slog.NewTextHandler(said, nil)))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return s
+}
+
+// tail keeps the end of a log.
+type tail struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *tail) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.lines) == 200 {
+		l.lines = slices.Delete(l.lines, 0, 100)
+	}
+	l.lines = append(l.lines, string(line))
+	return len(line), nil
+}
+
+func (l *tail) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "")
 }
 
 // run runs a dispatcher until it is stopped or the test ends, and waits until it knows its endpoints.
