@@ -133,7 +133,7 @@ func (s *Service) commandRecord(c *conversation.Command) (*stream.Record, error)
 	}
 	return &stream.Record{
 		Topic: s.topic(topic.ConversationCommands), Key: conversation.Key(c.Workspace, c.ConversationID), Value: value,
-		Timestamp: c.ReceivedAt.Time, Headers: stream.Headers(c.Envelope().Headers()),
+		Timestamp: c.ReceivedAt.Time, Headers: stream.EnvelopeHeaders(c.Envelope()),
 	}, nil
 }
 

@@ -47,7 +47,7 @@ func (l *linker) Process(_ context.Context, p int32, in []*stream.Record) ([]*st
 			out = append(out, letter)
 			continue
 		}
-		out = append(out, l.Record(topic.Events, p, r.Key, r.Value, r, nil))
+		out = append(out, l.Record(topic.Events, p, r.Key, r.Value, r, topic.Envelope{}))
 	}
 	return out, nil
 }

@@ -160,7 +160,7 @@ func (b *batch) bury(reason error, r *stream.Record) error {
 // takes, or 0.
 func (b *batch) write(c *conv.Command, ts []*conv.Transition, after *entry, r *stream.Record) (written []*stream.Record, large int, err error) {
 	add := func(name topic.Name, value []byte, envelope topic.Envelope) {
-		rec := b.records.Record(name, b.partition, r.Key, value, r, envelope.Headers())
+		rec := b.records.Record(name, b.partition, r.Key, value, r, envelope)
 		if n := stream.RecordSize(rec); n > topic.MaxRecordBytes {
 			large = n
 		}
@@ -210,8 +210,8 @@ func (b *batch) reply(c *conv.Command, d conv.Decision, missing []object.Lookup,
 	if err != nil {
 		return err
 	}
-	headers := reply.Envelope(c.ReceivedAt).Headers(topic.Header{Key: topic.HeaderRequest, Value: c.Request})
-	b.out = append(b.out, b.records.Record(topic.CommandReplies, b.partition, r.Key, value, r, headers))
+	request := stream.Header{Key: topic.HeaderRequest, Value: []byte(c.Request)}
+	b.out = append(b.out, b.records.Record(topic.CommandReplies, b.partition, r.Key, value, r, reply.Envelope(c.ReceivedAt), request))
 	return nil
 }
 

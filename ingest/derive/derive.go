@@ -13,9 +13,10 @@ const maxDeadKeyBytes = 4 << 10
 // Records makes records of an installation.
 type Records struct{ Kafka stream.Config }
 
-// Record is a record of a topic, in partition p.
-func (o Records) Record(name topic.Name, p int32, key, value []byte, source *stream.Record, headers []topic.Header) *stream.Record {
-	r := &stream.Record{Topic: o.Kafka.Topic(name), Partition: p, Key: key, Value: value, Headers: stream.Headers(headers)}
+// Record is a record of a topic, in partition p. The headers in more come behind the envelope's.
+func (o Records) Record(name topic.Name, p int32, key, value []byte, source *stream.Record, e topic.Envelope, more ...stream.Header) *stream.Record {
+	headers := append(stream.EnvelopeHeaders(e), more...)
+	r := &stream.Record{Topic: o.Kafka.Topic(name), Partition: p, Key: key, Value: value, Headers: headers}
 	stream.SetOrigin(r, source)
 	return r
 }
@@ -37,5 +38,5 @@ func (o Records) DeadLetter(group, reason, workspace string, at event.Time, sour
 		Type: topic.TypeDeadLetter, Workspace: workspace, Time: letter.At.Time,
 	}
 	// The topic has one partition, whatever partition the source stood in.
-	return o.Record(topic.DeadLetters, 0, key, value, source, envelope.Headers()), nil
+	return o.Record(topic.DeadLetters, 0, key, value, source, envelope), nil
 }

@@ -22,8 +22,8 @@ func (o outputs) event(e *event.Event, digest [16]byte, source *stream.Record) (
 	}
 	envelope := topic.Envelope{ID: e.ID, Type: topic.TypeEvent, Workspace: e.Workspace, Time: e.OccurredAt.Time}
 	key := topic.Key(e.Workspace, string(e.Type), e.ObjectID)
-	headers := envelope.Headers(topic.Header{Key: topic.HeaderDigest, Value: hex.EncodeToString(digest[:])})
-	return o.Record(topic.Events, source.Partition, key, value, source, headers), nil
+	hexed := stream.Header{Key: topic.HeaderDigest, Value: hex.AppendEncode(nil, digest[:])}
+	return o.Record(topic.Events, source.Partition, key, value, source, envelope, hexed), nil
 }
 
 // rejection says why a submission did not become an event. What the submission says of itself is kept as far as it is
@@ -53,7 +53,7 @@ func (o outputs) rejection(s *event.Submission, primary *object.Ref, status even
 		return nil, err
 	}
 	envelope := topic.Envelope{ID: rej.ID, Type: topic.TypeRejection, Workspace: rej.Workspace, Time: rej.ReceivedAt.Time}
-	return o.Record(topic.Rejections, source.Partition, key, value, source, envelope.Headers()), nil
+	return o.Record(topic.Rejections, source.Partition, key, value, source, envelope), nil
 }
 
 // forward is the submission once more, resolved and complete, in the partition of its primary object.
@@ -66,7 +66,7 @@ func (o outputs) forward(s *event.Submission, primary object.Ref, p int32, sourc
 	}
 	envelope := topic.Envelope{ID: s.ID, Type: topic.TypeSubmission, Workspace: s.Workspace, Time: s.ReceivedAt.Time}
 	key := topic.Key(s.Workspace, string(primary.Type), primary.ID)
-	return o.Record(topic.Submissions, p, key, value, source, envelope.Headers()), nil
+	return o.Record(topic.Submissions, p, key, value, source, envelope), nil
 }
 
 // deadLetter keeps a record that nobody can process.

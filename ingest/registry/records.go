@@ -29,13 +29,13 @@ func (m Records) NewKey(workspace string, ref object.Ref) (string, *seal.DataKey
 	if err != nil {
 		return "", nil, nil, err
 	}
-	value, err := json.Marshal(rec)
+	value, err := rec.Encode()
 	if err != nil {
-		return "", nil, nil, fmt.Errorf("encode data key: %w", err)
+		return "", nil, nil, err
 	}
 	return rec.ID, key, &stream.Record{
 		Topic: m.Kafka.Topic(topic.SubjectKeys), Key: topic.Key(workspace, string(ref.Type), ref.ID, rec.ID), Value: value, Timestamp: now,
-		Headers: stream.Headers(topic.Envelope{ID: rec.ID, Type: topic.TypeSubjectKey, Workspace: workspace, Time: now}.Headers()),
+		Headers: stream.EnvelopeHeaders(topic.Envelope{ID: rec.ID, Type: topic.TypeSubjectKey, Workspace: workspace, Time: now}),
 	}, nil
 }
 

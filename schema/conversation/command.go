@@ -1,7 +1,6 @@
 package conversation
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -286,9 +285,9 @@ func (v *violations) atMost(pointer, s string, limit int) {
 // ParseCommand reads a record's value. It ignores members that it does not know, and does not validate beyond what
 // deciding needs: the edge has done so.
 func ParseCommand(value []byte) (*Command, error) {
-	var c Command
-	if err := json.Unmarshal(value, &c); err != nil {
-		return nil, fmt.Errorf("parse command: %w", err)
+	c, err := read(value, "command", decodeCommand)
+	if err != nil {
+		return nil, err
 	}
 	if err := knownForm(c.Form); err != nil {
 		return nil, fmt.Errorf("parse command: %w", err)
@@ -299,5 +298,5 @@ func ParseCommand(value []byte) (*Command, error) {
 	if _, err := ParseType(string(c.Type)); err != nil {
 		return nil, fmt.Errorf("parse command: %w", err)
 	}
-	return &c, nil
+	return c, nil
 }

@@ -161,43 +161,23 @@ type Reply struct {
 	Refusal *Refusal `json:"refusal,omitempty"`
 }
 
-// Encode writes the record's value.
-func (c *Command) Encode() ([]byte, error) {
-	c.Form = RecordVersion
-	return encode("command", c)
-}
-
-// Encode writes the record's value.
-func (t *Transition) Encode() ([]byte, error) {
-	t.Form = RecordVersion
-	return encode("transition", t)
-}
-
-// Encode writes the record's value.
-func (s *Snapshot) Encode() ([]byte, error) {
-	s.Form = RecordVersion
-	return encode("snapshot", s)
-}
-
-// Encode writes the record's value.
-func (r *Reply) Encode() ([]byte, error) {
-	r.Form = RecordVersion
-	return encode("reply", r)
-}
-
-func encode(what string, record any) ([]byte, error) {
-	b, err := json.Marshal(record)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", what, err)
+// read is a record of its value: decode takes those that are in the form in which they are written.
+func read[T any](value []byte, what string, decode func(string) (T, bool)) (*T, error) {
+	if v, ok := decode(string(value)); ok {
+		return &v, nil
 	}
-	return b, nil
+	var v T
+	if err := json.Unmarshal(value, &v); err != nil {
+		return nil, fmt.Errorf("parse %s: %w", what, err)
+	}
+	return &v, nil
 }
 
 // ParseTransition reads a record's value. It ignores members that it does not know.
 func ParseTransition(value []byte) (*Transition, error) {
-	var t Transition
-	if err := json.Unmarshal(value, &t); err != nil {
-		return nil, fmt.Errorf("parse transition: %w", err)
+	t, err := read(value, "transition", decodeTransition)
+	if err != nil {
+		return nil, err
 	}
 	if err := knownForm(t.Form); err != nil {
 		return nil, fmt.Errorf("parse transition: %w", err)
@@ -208,14 +188,14 @@ func ParseTransition(value []byte) (*Transition, error) {
 	if t.After.ID != t.ConversationID || t.After.Workspace != t.Workspace || t.After.Version != t.Version {
 		return nil, errors.New("parse transition: after is another conversation's, or of another version")
 	}
-	return &t, nil
+	return t, nil
 }
 
 // ParseSnapshot reads a record's value. It ignores members that it does not know.
 func ParseSnapshot(value []byte) (*Snapshot, error) {
-	var s Snapshot
-	if err := json.Unmarshal(value, &s); err != nil {
-		return nil, fmt.Errorf("parse snapshot: %w", err)
+	s, err := read(value, "snapshot", decodeSnapshot)
+	if err != nil {
+		return nil, err
 	}
 	if err := knownForm(s.Form); err != nil {
 		return nil, fmt.Errorf("parse snapshot: %w", err)
@@ -223,14 +203,14 @@ func ParseSnapshot(value []byte) (*Snapshot, error) {
 	if s.Workspace == "" || s.ID == "" || s.Version < 1 || s.State == StateNone {
 		return nil, errors.New("parse snapshot: workspace, conversationId, version and state are required")
 	}
-	return &s, nil
+	return s, nil
 }
 
 // ParseReply reads a record's value. It ignores members that it does not know.
 func ParseReply(value []byte) (*Reply, error) {
-	var r Reply
-	if err := json.Unmarshal(value, &r); err != nil {
-		return nil, fmt.Errorf("parse reply: %w", err)
+	r, err := read(value, "reply", decodeReply)
+	if err != nil {
+		return nil, err
 	}
 	if err := knownForm(r.Form); err != nil {
 		return nil, fmt.Errorf("parse reply: %w", err)
@@ -238,5 +218,5 @@ func ParseReply(value []byte) (*Reply, error) {
 	if r.Request == "" || r.ConversationID == "" {
 		return nil, errors.New("parse reply: request and conversationId are required")
 	}
-	return &r, nil
+	return r, nil
 }

@@ -5,78 +5,85 @@ import (
 	"fmt"
 
 	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/record"
 )
 
 // decodeEvent reads a value in the form in which Encode writes it. ok is false where it is in another.
 func decodeEvent(value string) (e Event, ok bool) {
-	s := scanner{s: value}
-	s.members(func(name string) int {
+	s := record.Scan(value)
+	s.Members(func(name string) int {
 		switch name {
 		case "v":
-			e.Version = s.number()
+			e.Version = s.Number()
 			return 0
 		case "id":
-			e.ID = s.text()
+			e.ID = s.Text()
 			return 1
 		case "workspace":
-			e.Workspace = s.text()
+			e.Workspace = s.Text()
 			return 2
 		case "objectType":
-			e.Type = object.Type(s.text())
+			e.Type = object.Type(s.Text())
 			return 3
 		case "objectId":
-			e.ObjectID = s.text()
+			e.ObjectID = s.Text()
 			return 4
 		case "name":
-			e.Name = s.text()
+			e.Name = s.Text()
 			return 5
 		case "source":
-			e.Source = s.text()
+			e.Source = s.Text()
 			return 6
 		case "occurredAt":
-			e.OccurredAt = s.time()
+			e.OccurredAt = Time{s.Time()}
 			return 7
 		case "receivedAt":
-			e.ReceivedAt = s.time()
+			e.ReceivedAt = Time{s.Time()}
 			return 8
 		case "links":
-			// Most events are on one or two timelines.
-			e.Links = make([]Link, 0, 2)
-			s.items(func() { e.Links = append(e.Links, s.link()) })
+			e.Links = ScanLinks(&s)
 			return 9
 		case "linksDropped":
-			e.LinksDropped = s.number()
+			e.LinksDropped = s.Number()
 			return 10
 		case "keyId":
-			e.KeyID = s.text()
+			e.KeyID = s.Text()
 			return 11
 		case "sealed":
-			e.Sealed = s.bytes()
+			e.Sealed = s.Bytes()
 			return 12
 		default:
 			return -1
 		}
 	})
-	return e, s.end()
+	return e, s.End()
 }
 
-func (s *scanner) link() (l Link) {
-	s.members(func(name string) int {
+// ScanLinks reads links, of which there is one at least.
+func ScanLinks(s *record.Scanner) []Link {
+	// Most events are on one or two timelines.
+	links := make([]Link, 0, 2)
+	s.Items(func() { links = append(links, scanLink(s)) })
+	return links
+}
+
+func scanLink(s *record.Scanner) (l Link) {
+	s.Members(func(name string) int {
 		switch name {
 		case "objectType":
-			l.Type = object.Type(s.text())
+			l.Type = object.Type(s.Text())
 			return 0
 		case "objectId":
-			l.ID = s.text()
+			l.ID = s.Text()
 			return 1
 		case "link":
-			l.Kind = LinkKind(s.text())
+			l.Kind = LinkKind(s.Text())
 			return 2
 		case "via":
-			s.items(func() {
-				r := s.lookup()
+			s.Items(func() {
+				r := scanLookup(s)
 				if r.ExternalID != "" {
-					s.giveUp()
+					s.GiveUp()
 				}
 				l.Via = append(l.Via, object.Ref{Type: r.Type, ID: r.ID})
 			})
@@ -88,17 +95,17 @@ func (s *scanner) link() (l Link) {
 	return l
 }
 
-func (s *scanner) lookup() (l object.Lookup) {
-	s.members(func(name string) int {
+func scanLookup(s *record.Scanner) (l object.Lookup) {
+	s.Members(func(name string) int {
 		switch name {
 		case "objectType":
-			l.Type = object.Type(s.text())
+			l.Type = object.Type(s.Text())
 			return 0
 		case "objectId":
-			l.ID = s.text()
+			l.ID = s.Text()
 			return 1
 		case "externalId":
-			l.ExternalID = s.text()
+			l.ExternalID = s.Text()
 			return 2
 		default:
 			return -1
@@ -107,42 +114,43 @@ func (s *scanner) lookup() (l object.Lookup) {
 	return l
 }
 
-func (s *scanner) lookups() (all []object.Lookup) {
-	s.items(func() { all = append(all, s.lookup()) })
+// ScanLookups reads references to objects, of which there is one at least.
+func ScanLookups(s *record.Scanner) (all []object.Lookup) {
+	s.Items(func() { all = append(all, scanLookup(s)) })
 	return all
 }
 
 // decodePersonal reads the sealed part of an event as it is written. ok is false where it is in another form.
 func decodePersonal(plain string) (p Personal, ok bool) {
-	s := scanner{s: plain}
+	s := record.Scan(plain)
 	if plain == "{}" {
 		return p, true
 	}
-	s.members(func(name string) int {
+	s.Members(func(name string) int {
 		switch name {
 		case "externalId":
-			p.ExternalID = s.text()
+			p.ExternalID = s.Text()
 			return 0
 		case "description":
-			p.Description = s.text()
+			p.Description = s.Text()
 			return 1
 		case "icon":
-			p.Icon = s.text()
+			p.Icon = s.Text()
 			return 2
 		case "payload":
-			p.Payload = s.text()
+			p.Payload = s.Text()
 			return 3
 		case "relatedObjects":
-			p.Related = s.lookups()
+			p.Related = ScanLookups(&s)
 			return 4
 		case "missing":
-			p.Missing = s.lookups()
+			p.Missing = ScanLookups(&s)
 			return 5
 		default:
 			return -1
 		}
 	})
-	return p, s.end()
+	return p, s.End()
 }
 
 // ParsePersonal reads the sealed part of an event, once it is opened. It ignores members that it does not know.
@@ -160,82 +168,57 @@ func ParsePersonal(plain []byte) (*Personal, error) {
 // decodeSubmission reads a value in the form in which Encode writes it, where the payload comes last. ok is false where
 // it is in another.
 func decodeSubmission(value string) (sub Submission, ok bool) {
-	s := scanner{s: value}
-	s.members(func(name string) int {
+	s := record.Scan(value)
+	s.Members(func(name string) int {
 		switch name {
 		case "v":
-			sub.Version = s.number()
+			sub.Version = s.Number()
 			return 0
 		case "id":
-			sub.ID = s.text()
+			sub.ID = s.Text()
 			return 1
 		case "workspace":
-			sub.Workspace = s.text()
+			sub.Workspace = s.Text()
 			return 2
 		case "objectType":
-			sub.Type = object.Type(s.text())
+			sub.Type = object.Type(s.Text())
 			return 3
 		case "objectId":
-			sub.ObjectID = s.text()
+			sub.ObjectID = s.Text()
 			return 4
 		case "externalId":
-			sub.ExternalID = s.text()
+			sub.ExternalID = s.Text()
 			return 5
 		case "name":
-			sub.Name = s.text()
+			sub.Name = s.Text()
 			return 6
 		case "description":
-			sub.Description = s.text()
+			sub.Description = s.Text()
 			return 7
 		case "icon":
-			sub.Icon = s.text()
+			sub.Icon = s.Text()
 			return 8
 		case "source":
-			sub.Source = s.text()
+			sub.Source = s.Text()
 			return 9
 		case "occurredAt":
-			sub.OccurredAt = s.time()
+			sub.OccurredAt = Time{s.Time()}
 			return 10
 		case "receivedAt":
-			sub.ReceivedAt = s.time()
+			sub.ReceivedAt = Time{s.Time()}
 			return 11
 		case "relatedObjects":
-			sub.Related = s.lookups()
+			sub.Related = ScanLookups(&s)
 			return 12
 		case "resolved":
-			sub.Resolved = s.literal("true")
+			sub.Resolved = s.Bool()
 			return 13
 		case "payload":
-			sub.Payload = s.rest()
+			sub.Payload = s.Rest()
 			return 14
 		default:
 			return -1
 		}
 	})
-	return sub, s.end()
-}
-
-// literal passes over a text.
-func (s *scanner) literal(text string) bool {
-	for i := range len(text) {
-		s.take(text[i])
-	}
-	return !s.odd
-}
-
-// rest reads the last member's value: whatever stands before the object's end, if that is one value of JSON.
-func (s *scanner) rest() json.RawMessage {
-	last := len(s.s) - 1
-	if last <= s.at || s.s[last] != '}' {
-		s.giveUp()
-		return nil
-	}
-	raw := json.RawMessage(s.s[s.at:last])
-	// The standard library bounds nesting at 10,000 levels of the whole, which take a byte at both ends.
-	const maybeDeep = 16 << 10
-	if len(raw) > maybeDeep || raw[0] <= ' ' || raw[len(raw)-1] <= ' ' || !json.Valid(raw) {
-		s.giveUp()
-	}
-	s.at = last
-	return raw
+	return sub, s.End()
 }

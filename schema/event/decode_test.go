@@ -54,6 +54,9 @@ func encoded(tb testing.TB, v any) string {
 func TestWhatOurWritersWriteIsReadWithoutReflection(t *testing.T) {
 	t.Parallel()
 	event, personal, submission := wholeEvent(), wholePersonal(), wholeSubmission()
+	if value, err := event.Encode(); err != nil || string(value) != encoded(t, event) {
+		t.Errorf("event is not written as by the standard library: %s, %v", value, err)
+	}
 	if got, ok := decodeEvent(encoded(t, event)); !ok || !cmp.Equal(event, got) {
 		t.Errorf("event is odd (%t):\n%s", !ok, cmp.Diff(event, got))
 	}

@@ -1,41 +1,60 @@
 package event
 
 import (
-	"encoding/binary"
-	"encoding/json"
-	"strconv"
-	"strings"
-	"unicode/utf8"
+	"encoding/base64"
 
 	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/record"
 )
 
 // Encode writes the record's value: the bytes that json.Marshal would give, but for the payload, which is taken as it is.
 // It is written by hand because the edge does it for every event, and reflection took a third of a batch's time.
 func (s *Submission) Encode() ([]byte, error) {
-	w := writer{b: make([]byte, 0, s.encodedSize())}
-	w.b = append(w.b, `{"v":`...)
-	w.b = strconv.AppendInt(w.b, RecordVersion, 10)
-	w.optional("id", s.ID)
-	w.text("workspace", s.Workspace)
-	w.text("objectType", string(s.Type))
-	w.optional("objectId", s.ObjectID)
-	w.optional("externalId", s.ExternalID)
-	w.text("name", s.Name)
-	w.optional("description", s.Description)
-	w.optional("icon", s.Icon)
-	w.optional("source", s.Source)
-	w.time("occurredAt", s.OccurredAt)
-	w.time("receivedAt", s.ReceivedAt)
-	w.lookups("relatedObjects", s.Related)
-	if s.Resolved {
-		w.b = append(w.b, `,"resolved":true`...)
-	}
+	w := record.Writer{B: make([]byte, 0, s.encodedSize())}
+	w.Raw("{")
+	w.Int("v", RecordVersion)
+	w.Optional("id", s.ID)
+	w.Text("workspace", s.Workspace)
+	w.Text("objectType", string(s.Type))
+	w.Optional("objectId", s.ObjectID)
+	w.Optional("externalId", s.ExternalID)
+	w.Text("name", s.Name)
+	w.Optional("description", s.Description)
+	w.Optional("icon", s.Icon)
+	w.Optional("source", s.Source)
+	w.Time("occurredAt", s.OccurredAt.Time)
+	w.Time("receivedAt", s.ReceivedAt.Time)
+	AppendLookups(&w, "relatedObjects", s.Related)
+	w.True("resolved", s.Resolved)
 	if len(s.Payload) > 0 {
-		w.name("payload")
-		w.b = append(w.b, s.Payload...)
+		w.Name("payload")
+		w.B = append(w.B, s.Payload...)
 	}
-	return append(w.b, '}'), nil
+	return append(w.B, '}'), nil
+}
+
+// Encode writes the record's value: the bytes that json.Marshal would give.
+func (e *Event) Encode() ([]byte, error) {
+	e.Version = RecordVersion
+	// The names of all members, two times, the ids and some links.
+	const fixed = 640
+	w := record.Writer{B: make([]byte, 0, fixed+len(e.Name)+len(e.Source)+base64.StdEncoding.EncodedLen(len(e.Sealed)))}
+	w.Raw("{")
+	w.Int("v", RecordVersion)
+	w.Text("id", e.ID)
+	w.Text("workspace", e.Workspace)
+	w.Text("objectType", string(e.Type))
+	w.Text("objectId", e.ObjectID)
+	w.Text("name", e.Name)
+	w.Optional("source", e.Source)
+	w.Moment("occurredAt", e.OccurredAt.Time)
+	w.Moment("receivedAt", e.ReceivedAt.Time)
+	AppendLinks(&w, e.Links)
+	w.OptionalInt("linksDropped", int64(e.LinksDropped))
+	w.Optional("keyId", e.KeyID)
+	w.Bytes("sealed", e.Sealed)
+	w.Raw("}")
+	return w.B, nil
 }
 
 // encodedSize is about the length of the record's value, so that it is allocated once.
@@ -50,100 +69,56 @@ func (s *Submission) encodedSize() int {
 	return n
 }
 
-// writer appends the members of an object that has begun and has one already.
-type writer struct{ b []byte }
-
-func (w *writer) name(name string) {
-	w.b = append(w.b, ',', '"')
-	w.b = append(w.b, name...)
-	w.b = append(w.b, '"', ':')
-}
-
-func (w *writer) text(name, value string) {
-	w.name(name)
-	w.string(value)
-}
-
-func (w *writer) optional(name, value string) {
-	if value != "" {
-		w.text(name, value)
-	}
-}
-
-func (w *writer) time(name string, t Time) {
-	if !t.IsZero() {
-		w.name(name)
-		w.b = t.append(w.b)
-	}
-}
-
-func (w *writer) lookups(name string, all []object.Lookup) {
+// AppendLookups appends a member that lists references to objects, where there are any.
+func AppendLookups(w *record.Writer, name string, all []object.Lookup) {
 	if len(all) == 0 {
 		return
 	}
-	w.name(name)
+	w.Name(name)
 	for i, l := range all {
-		open := byte(',')
 		if i == 0 {
-			open = '['
+			w.Raw("[{")
+		} else {
+			w.Raw(",{")
 		}
-		w.b = append(w.b, open)
-		w.b = append(w.b, `{"objectType":`...)
-		w.string(string(l.Type))
-		w.optional("objectId", l.ID)
-		w.optional("externalId", l.ExternalID)
-		w.b = append(w.b, '}')
+		w.Text("objectType", string(l.Type))
+		w.Optional("objectId", l.ID)
+		w.Optional("externalId", l.ExternalID)
+		w.Raw("}")
 	}
-	w.b = append(w.b, ']')
+	w.Raw("]")
 }
 
-// string leaves what has to be escaped, which is little, to encoding/json.
-func (w *writer) string(s string) {
-	if plain(s) {
-		w.b = append(w.b, '"')
-		w.b = append(w.b, s...)
-		w.b = append(w.b, '"')
+// AppendLinks appends the member links.
+func AppendLinks(w *record.Writer, links []Link) {
+	w.Name("links")
+	if links == nil {
+		w.Raw("null")
 		return
 	}
-	quoted, _ := json.Marshal(s) // no string is refused
-	w.b = append(w.b, quoted...)
-}
-
-// plain says whether encoding/json writes a string as it is, between quotes.
-func plain(s string) bool {
-	// Eight characters at a time: descriptions are long and hardly ever have one that is escaped.
-	for ; len(s) >= 8; s = s[8:] {
-		w := binary.LittleEndian.Uint64([]byte(s[:8]))
-		if w&highs != 0 {
-			break
+	w.Raw("[")
+	for i, l := range links {
+		if i > 0 {
+			w.Raw(",")
 		}
-		// All are ASCII. Less than a space, or one of the five that are escaped:
-		if (below(w, ' ')|equal(w, '"')|equal(w, '&')|equal(w, '<')|equal(w, '>')|equal(w, '\\'))&highs != 0 {
-			return false
+		w.Raw("{")
+		w.Text("objectType", string(l.Type))
+		w.Text("objectId", l.ID)
+		w.Text("link", string(l.Kind))
+		if len(l.Via) > 0 {
+			w.Raw(`,"via":[`)
+			for j, r := range l.Via {
+				if j > 0 {
+					w.Raw(",")
+				}
+				w.Raw("{")
+				w.Text("objectType", string(r.Type))
+				w.Text("objectId", r.ID)
+				w.Raw("}")
+			}
+			w.Raw("]")
 		}
+		w.Raw("}")
 	}
-	ascii := true
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ', c == '"', c == '&', c == '<', c == '>', c == '\\':
-			return false
-		case c >= utf8.RuneSelf:
-			ascii = false
-		}
-	}
-	// Two separators are ends of lines in JavaScript, and so are escaped.
-	return ascii || utf8.ValidString(s) && !strings.Contains(s, "\u2028") && !strings.Contains(s, "\u2029")
+	w.Raw("]")
 }
-
-// ones and highs have the lowest and the highest bit of each of eight bytes.
-const (
-	ones  uint64 = 0x0101010101010101
-	highs uint64 = 0x8080808080808080
-)
-
-// below sets the highest bit of bytes that are less than c, where all bytes and c are ASCII. A borrow can set more bits
-// of a word, but only above a byte that is less.
-func below(w uint64, c byte) uint64 { return w - ones*uint64(c) }
-
-// equal sets the highest bit of bytes that are c, as below does.
-func equal(w uint64, c byte) uint64 { return w ^ ones*uint64(c) - ones }

@@ -64,16 +64,6 @@ type Personal struct {
 // Primary is the object that the event is about.
 func (e *Event) Primary() object.Ref { return object.Ref{Type: e.Type, ID: e.ObjectID} }
 
-// Encode writes the record's value.
-func (e *Event) Encode() ([]byte, error) {
-	e.Version = RecordVersion
-	b, err := json.Marshal(e)
-	if err != nil {
-		return nil, fmt.Errorf("encode event: %w", err)
-	}
-	return b, nil
-}
-
 // ParseEvent reads a record's value. It ignores members that it does not know.
 func ParseEvent(value []byte) (*Event, error) {
 	e, ok := decodeEvent(string(value))

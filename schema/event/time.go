@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/throughline/throughline/schema/record"
 )
 
 // Time is a time to the millisecond. It is read from RFC 3339 or from epoch milliseconds, and written as RFC 3339 in
@@ -21,35 +23,13 @@ func TimeOf(t time.Time) Time {
 	return Time{t.UTC().Truncate(time.Millisecond)}
 }
 
-// timeFormat always writes three digits, so that texts of times sort as times do.
-const timeFormat = "2006-01-02T15:04:05.000Z07:00"
-
 // MarshalJSON implements json.Marshaler; the zero Time is null.
 func (t Time) MarshalJSON() ([]byte, error) {
 	if t.IsZero() {
 		return []byte("null"), nil
 	}
-	return t.append(make([]byte, 0, len(timeFormat)+2)), nil
+	return record.AppendTime(make([]byte, 0, len(record.TimeFormat)+2), t.Time), nil
 }
-
-// append writes a Time that is not zero.
-func (t Time) append(b []byte) []byte {
-	utc := t.UTC()
-	year, month, day := utc.Date()
-	if year < 0 || year > 9999 {
-		return utc.AppendFormat(b, `"`+timeFormat+`"`)
-	}
-	hour, minute, second := utc.Clock()
-	b = append(b, '"', digit(year/1000), digit(year/100), digit(year/10), digit(year),
-		'-', digit(int(month)/10), digit(int(month)), '-', digit(day/10), digit(day),
-		'T', digit(hour/10), digit(hour), ':', digit(minute/10), digit(minute), ':', digit(second/10), digit(second))
-	ms := utc.Nanosecond() / int(time.Millisecond)
-	return append(b, '.', digit(ms/100), digit(ms/10), digit(ms), 'Z', '"')
-}
-
-// digit is the last decimal digit of n. Every record has several times, and reading a format for each took longer than
-// everything else that is written.
-func digit(n int) byte { return byte('0' + n%10) }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *Time) UnmarshalJSON(b []byte) error {

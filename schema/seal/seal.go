@@ -25,6 +25,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/record"
 )
 
 // KeyBytes is the length of master and data keys.
@@ -174,11 +175,78 @@ func (m *Master) ExternalToken(workspace string, t object.Type, externalID strin
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:18])
 }
 
+// Encode writes the record's value: the bytes that json.Marshal would give, by hand because every new conversation has a
+// key.
+func (r *KeyRecord) Encode() ([]byte, error) {
+	const room = 512
+	w := record.Writer{B: make([]byte, 0, room)}
+	w.Raw("{")
+	w.Int("v", int64(r.Version))
+	w.Text("keyId", r.ID)
+	w.Text("workspace", r.Workspace)
+	w.Text("objectType", string(r.Type))
+	w.Text("objectId", r.ObjectID)
+	w.Text("master", r.Master)
+	w.Name("wrapped")
+	w.Raw(`"`)
+	w.B = base64.StdEncoding.AppendEncode(w.B, r.Wrapped)
+	w.Raw(`"`)
+	at, err := r.CreatedAt.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode subject key: %w", err)
+	}
+	w.Name("createdAt")
+	w.B = append(w.B, at...)
+	w.Raw("}")
+	return w.B, nil
+}
+
+// decodeKeyRecord reads a value in the form in which Encode writes it. ok is false where it is in another.
+func decodeKeyRecord(value string) (r KeyRecord, ok bool) {
+	s := record.Scan(value)
+	s.Members(func(name string) int {
+		switch name {
+		case "v":
+			r.Version = s.Number()
+			return 0
+		case "keyId":
+			r.ID = s.Text()
+			return 1
+		case "workspace":
+			r.Workspace = s.Text()
+			return 2
+		case "objectType":
+			r.Type = object.Type(s.Text())
+			return 3
+		case "objectId":
+			r.ObjectID = s.Text()
+			return 4
+		case "master":
+			r.Master = s.Text()
+			return 5
+		case "wrapped":
+			r.Wrapped = s.Bytes()
+			return 6
+		case "createdAt":
+			if text := s.Unescaped(); r.CreatedAt.UnmarshalText([]byte(text)) != nil {
+				s.GiveUp()
+			}
+			return 7
+		default:
+			return -1
+		}
+	})
+	return r, s.End()
+}
+
 // ParseKeyRecord reads a record's value. It ignores members that it does not know.
 func ParseKeyRecord(value []byte) (*KeyRecord, error) {
-	var r KeyRecord
-	if err := json.Unmarshal(value, &r); err != nil {
-		return nil, fmt.Errorf("parse subject key: %w", err)
+	r, ok := decodeKeyRecord(string(value))
+	if !ok {
+		r = KeyRecord{}
+		if err := json.Unmarshal(value, &r); err != nil {
+			return nil, fmt.Errorf("parse subject key: %w", err)
+		}
 	}
 	if r.Version < 1 || r.Version > RecordVersion {
 		return nil, fmt.Errorf("parse subject key: version %d is not known, the newest known is %d", r.Version, RecordVersion)

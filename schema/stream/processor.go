@@ -89,6 +89,7 @@ type Processor struct {
 	deps    Deps
 	metrics *processorMetrics
 	input   string
+	outputs []string
 	group   string
 	// counts are the partition counts of the topics, known since the first load. Only the loop uses them.
 	counts map[string]int
@@ -173,7 +174,7 @@ func NewProcessor(cfg Config, pc ProcessorConfig, h Handler, deps Deps) (*Proces
 	return &Processor{
 		cfg: cfg, pc: pc, handler: h, deps: deps,
 		metrics: newProcessorMetrics(deps.Reg, pc.Role),
-		input:   cfg.Topic(pc.Input), group: cfg.Group(pc.Role),
+		input:   cfg.Topic(pc.Input), outputs: cfg.Topics(pc.Outputs...), group: cfg.Group(pc.Role),
 		counts: map[string]int{}, parts: map[int32]*part{},
 	}, nil
 }

@@ -98,7 +98,7 @@ func HeaderValue(r *Record, key string) (string, bool) {
 // SetOrigin notes on a derived record which record it was derived from. A Processor refuses outputs without it,
 // because it is what tells, after a crash, which inputs were already answered.
 func SetOrigin(derived, source *Record) {
-	value := []byte(topic.Origin(source.Topic, source.Partition, source.Offset))
+	value := topic.AppendOrigin(nil, source.Topic, source.Partition, source.Offset)
 	for i := range derived.Headers {
 		if derived.Headers[i].Key == topic.HeaderOrigin {
 			derived.Headers[i].Value = value
@@ -118,22 +118,23 @@ func Origin(r *Record) (Offset, error) {
 		return Offset{}, ErrNoOrigin
 	}
 	// A topic's name contains no slash, so there are exactly three parts.
-	parts := strings.Split(value, "/")
-	if len(parts) != 3 {
+	name, rest, _ := strings.Cut(value, "/")
+	first, second, ok := strings.Cut(rest, "/")
+	if !ok {
 		return Offset{}, fmt.Errorf("parse origin %q: want topic/partition/offset", value)
 	}
-	partition, err := strconv.ParseInt(parts[1], 10, 32)
+	partition, err := strconv.ParseInt(first, 10, 32)
 	if err != nil {
 		return Offset{}, fmt.Errorf("parse origin %q: %w", value, err)
 	}
-	offset, err := strconv.ParseInt(parts[2], 10, 64)
+	offset, err := strconv.ParseInt(second, 10, 64)
 	if err != nil {
 		return Offset{}, fmt.Errorf("parse origin %q: %w", value, err)
 	}
-	if partition < 0 || offset < 0 || parts[0] == "" {
+	if partition < 0 || offset < 0 || name == "" {
 		return Offset{}, fmt.Errorf("parse origin %q: out of range", value)
 	}
-	return Offset{TopicPartition{parts[0], int32(partition)}, offset}, nil
+	return Offset{TopicPartition{name, int32(partition)}, offset}, nil
 }
 
 // recordOverhead bounds what is added to the bytes of one record: by the format a batch header of 61 bytes, and lengths,

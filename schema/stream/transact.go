@@ -70,7 +70,7 @@ func (p *Processor) unanswered(n int32, polled []*Record) ([]*Record, error) {
 
 // checkOutput holds a handler to its contract, because a mistake here would be an endless loop or a lost answer.
 func (p *Processor) checkOutput(r *Record) (*Record, error) {
-	if !slices.Contains(p.cfg.Topics(p.pc.Outputs...), r.Topic) {
+	if !slices.Contains(p.outputs, r.Topic) {
 		return nil, fmt.Errorf("%w: output to %q, which is not one of its topics", ErrStop, r.Topic)
 	}
 	if _, err := Origin(r); err != nil {

@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -71,5 +72,13 @@ func (e Envelope) Headers(more ...Header) []Header {
 
 // Origin is the value of HeaderOrigin for a record.
 func Origin(name string, partition int32, offset int64) string {
-	return name + "/" + strconv.FormatInt(int64(partition), 10) + "/" + strconv.FormatInt(offset, 10)
+	return string(AppendOrigin(nil, name, partition, offset))
+}
+
+// AppendOrigin appends what Origin gives.
+func AppendOrigin(b []byte, name string, partition int32, offset int64) []byte {
+	const numbers = 24 // two of them with their slashes, as long as they usually are
+	b = append(slices.Grow(b, len(name)+numbers), name...)
+	b = strconv.AppendInt(append(b, '/'), int64(partition), 10)
+	return strconv.AppendInt(append(b, '/'), offset, 10)
 }

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -44,11 +44,13 @@ type Workspace struct {
 
 // ValidateID says what is wrong with a workspace's id. Ids are never used again.
 func ValidateID(id string) error {
-	if len(id) > MaxIDLength || !regexp.MustCompile(`^[a-z0-9-]+$`).MatchString(id) {
+	if id == "" || len(id) > MaxIDLength || strings.ContainsFunc(id, notOfID) {
 		return fmt.Errorf("must be 1–%d of a–z, 0–9 and -", MaxIDLength)
 	}
 	return nil
 }
+
+func notOfID(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' }
 
 // Validate lists every rule that the workspace breaks.
 func (w *Workspace) Validate() []object.Violation {
