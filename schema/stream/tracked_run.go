@@ -119,31 +119,9 @@ func (c *Tracked) onOffsets(_ context.Context, offsets map[string]map[int32]kgo.
 // that never began takes it.
 func (c *Tracked) settleNotes(ctx context.Context, session *kgo.GroupTransactSession) error {
 	c.mu.Lock()
-	notes, revoked, missing := c.notes, c.revoked, c.missing
-	c.notes, c.revoked = nil, false
-	var resume, lost []TopicPartition
-	for _, n := range notes {
-		lost = append(lost, n.tp)
-		if !n.assigned {
-			c.loseLocked(n.tp)
-			continue
-		}
-		resume = append(resume, n.tp)
-		if err := c.gainLocked(n.tp, n.commit); err != nil {
-			c.deps.Log.WarnContext(ctx, "committed metadata is not of a tracker: what was finished out of order is done again",
-				"role", c.tc.Role, "partition", n.tp.String(), "error", err)
-		}
-	}
-	// The session tells of one revoke only until a transaction ends. To commit for a partition that has gone would set its
-	// new owner back, so what counts is what the client has.
-	ours := session.Client().CommittedOffsets()
-	for tp := range c.parts {
-		if _, owned := ours[tp.Topic][tp.Partition]; !owned {
-			c.loseLocked(tp)
-			lost = append(lost, tp)
-		}
-	}
-	gained := slices.DeleteFunc(slices.Clone(resume), func(tp TopicPartition) bool { return c.parts[tp] == nil })
+	revoked, missing := c.revoked, c.missing
+	c.revoked = false
+	gained, lost := c.heedLocked(ctx, session.Client().CommittedOffsets())
 	c.metrics.partitions.Set(float64(len(c.parts)))
 	c.mu.Unlock()
 	c.tellLost(lost)
@@ -155,7 +133,7 @@ func (c *Tracked) settleNotes(ctx context.Context, session *kgo.GroupTransactSes
 		}
 	}
 	// An earlier assignment may have left a partition paused.
-	for _, tp := range resume {
+	for _, tp := range gained {
 		session.Client().ResumeFetchPartitions(map[string][]int32{tp.Topic: {tp.Partition}})
 	}
 	if missing != nil {
@@ -170,6 +148,45 @@ func (c *Tracked) settleNotes(ctx context.Context, session *kgo.GroupTransactSes
 		return fmt.Errorf("end the session's note of a revoke: %w", err)
 	}
 	return nil
+}
+
+// heedLocked gains and loses partitions as the group told, and as the client has them. The session tells of one revoke only
+// until a transaction ends, and to commit for a partition that has gone would set its new owner back: so what counts is what
+// the client has. An assignment is told right before the client has it, and its note is kept until then. Whoever takes the
+// client's word for it too early would lose the partition again, and drop its records for as long as it stays here.
+func (c *Tracked) heedLocked(ctx context.Context, ours map[string]map[int32]kgo.EpochOffset) (gained, lost []TopicPartition) {
+	owned := func(tp TopicPartition) bool {
+		_, ok := ours[tp.Topic][tp.Partition]
+		return ok
+	}
+	notes := c.notes
+	c.notes = nil
+	for _, n := range notes {
+		switch {
+		case !n.assigned:
+			c.loseLocked(n.tp)
+			lost = append(lost, n.tp)
+			c.notes = slices.DeleteFunc(c.notes, func(kept note) bool { return kept.tp == n.tp })
+		case owned(n.tp):
+			lost = append(lost, n.tp)
+			gained = append(gained, n.tp)
+			if err := c.gainLocked(n.tp, n.commit); err != nil {
+				c.deps.Log.WarnContext(ctx, "committed metadata is not of a tracker: what was finished out of order is done again",
+					"role", c.tc.Role, "partition", n.tp.String(), "error", err)
+			}
+		default:
+			// A later assignment of the partition is heeded after this one, and is what stays.
+			c.notes = append(c.notes, n)
+		}
+	}
+	for tp := range c.parts {
+		if !owned(tp) {
+			c.loseLocked(tp)
+			lost = append(lost, tp)
+		}
+	}
+	gained = slices.DeleteFunc(gained, func(tp TopicPartition) bool { return c.parts[tp] == nil })
+	return gained, lost
 }
 
 // endContext outlives the service's: an end that is cut off leaves a transaction whose outcome nobody knows.
