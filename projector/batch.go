@@ -32,10 +32,12 @@ type batch struct {
 	links []trace.Link
 	// token names the insert; it is empty until the batch is closed, and where there are no rows.
 	token string
+	// joint names the insert that the batch shares with others; it is empty where it goes alone.
+	joint string
 	// began is when the first record was included, newest the time of the newest record.
 	began, newest time.Time
-	// sending says that the insert has begun, done that the rows are in the table and the dead letters are written.
-	sending, done bool
+	// done says that the rows are in the table and the dead letters are written.
+	done bool
 }
 
 func (b *batch) rows() int {

@@ -148,7 +148,7 @@ func TestAnIntentListsBatchesInOrder(t *testing.T) {
 	batches := []*batch{batchOf(3, 5, 2), batchOf(5, 6, 0), batchOf(6, 9, 1)}
 	metadata, err := newIntent(p, id, batches)
 	must(t, err)
-	want := `{"v":2,"transform":7,"topic":"ab000000000000000000000000000000","batches":[` +
+	want := `{"v":3,"transform":7,"topic":"ab000000000000000000000000000000","batches":[` +
 		`{"to":5,"rows":2,"token":"t//0/3-5/7/00000000000000000000000000000000"},{"to":6,"rows":0},` +
 		`{"to":9,"rows":1,"token":"t//0/6-9/7/00000000000000000000000000000000"}]}`
 	if metadata != want {
@@ -164,6 +164,7 @@ func TestAnIntentListsBatchesInOrder(t *testing.T) {
 	long := strings.Repeat("t", 249)
 	for _, b := range batches {
 		b.token = token(p, stream.TopicPartition{Topic: long, Partition: 1 << 30}, id, 1<<60, 1<<61)
+		b.joint = jointToken(p, batches)
 	}
 	metadata, err = newIntent(p, id, batches[:ahead])
 	must(t, err)
@@ -175,15 +176,18 @@ func TestAnIntentListsBatchesInOrder(t *testing.T) {
 func TestIntentsOfFormerFormsAreReadAndThoseOfLaterOnesAreRefused(t *testing.T) {
 	t.Parallel()
 	p, id := counting(), [16]byte{0xab}
+	want := []announced{{To: 9, Rows: 2, Token: "t/x/3/5-9/7/ab"}}
 	const first = `{"v":1,"to":9,"rows":2,"transform":7,"token":"t/x/3/5-9/7/ab","topic":"ab000000000000000000000000000000"}`
 	for _, row := range []struct{ name, metadata, says string }{
 		{"form 1", first, ""},
-		{"form 3", strings.Replace(first, `"v":1`, `"v":3`, 1), "has form 3, this program knows 1 to 2"},
+		{"form 2", `{"v":2,"transform":7,"topic":"ab000000000000000000000000000000","batches":[{"to":9,"rows":2,"token":"t/x/3/5-9/7/ab"}]}`, ""},
+		{"form 4", strings.Replace(first, `"v":1`, `"v":4`, 1), "has form 4, this program knows 1 to 3"},
 		{"no form", strings.Replace(first, `"v":1,`, ``, 1), "has form 0"},
 		{"another transform", strings.Replace(first, `"transform":7`, `"transform":8`, 1), "made by version 8 of the projection t, this program has 7"},
 		{"form 2 without batches", strings.Replace(first, `"v":1`, `"v":2`, 1), "makes no sense"},
 		{"form 2 that goes back", `{"v":2,"transform":7,"topic":"ab000000000000000000000000000000","batches":[{"to":9,"rows":1,"token":"x"},{"to":8,"rows":1,"token":"y"}]}`, "makes no sense"},
 		{"rows without a token", strings.Replace(first, `"token":"t/x/3/5-9/7/ab",`, ``, 1), "makes no sense"},
+		{"no rows and a joint insert", `{"v":3,"transform":7,"topic":"ab000000000000000000000000000000","batches":[{"to":9,"rows":0,"joint":"t/joint/ab/7"}]}`, "makes no sense"},
 		{"no JSON", "done", "no intent"},
 	} {
 		in, ok, err := readIntent(stream.Assignment{Offset: 5, Metadata: row.metadata}, p, id)
@@ -193,7 +197,6 @@ func TestIntentsOfFormerFormsAreReadAndThoseOfLaterOnesAreRefused(t *testing.T) 
 			}
 			continue
 		}
-		want := []announced{{To: 9, Rows: 2, Token: "t/x/3/5-9/7/ab"}}
 		if diff := cmp.Diff(want, in.Batches); diff != "" || !ok || err != nil {
 			t.Errorf("%s: %t, %v, batches (-want +got):\n%s", row.name, ok, err, diff)
 		}

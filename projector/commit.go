@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline/throughline/schema/stream"
 )
@@ -11,27 +14,32 @@ import (
 // commit moves the positions behind what is finished, and announces what is complete, with one request. What is announced
 // begins to be inserted as soon as the brokers have the announcement, and not before.
 func (s *session) commit(announce bool) error {
-	commits := map[stream.TopicPartition]stream.Commit{}
-	var announced []*lane
-	for tp, l := range s.lanes {
-		finished := l.finish(s.recycle)
+	var changed, finished []*lane
+	var announced []*batch
+	for _, l := range s.lanes {
+		moved := l.finish(s.recycle)
 		from := len(l.sent)
 		if announce {
 			l.announce()
 		}
-		if !finished && len(l.sent) == from {
-			continue
+		if moved {
+			finished = append(finished, l)
 		}
+		if moved || len(l.sent) > from {
+			changed = append(changed, l)
+		}
+		announced = append(announced, l.sent[from:]...)
+	}
+	together := s.join(announced)
+	commits := map[stream.TopicPartition]stream.Commit{}
+	for _, l := range changed {
 		metadata, err := newIntent(s.p, l.topicID, l.sent)
 		if err != nil {
 			return err
 		}
 		// What inserts nothing changes nothing until it is finished.
-		if finished || metadata != "" {
-			commits[tp] = stream.Commit{Offset: l.committed, Metadata: metadata}
-		}
-		if len(l.sent) > from {
-			announced = append(announced, l)
+		if metadata != "" || slices.Contains(finished, l) {
+			commits[l.tp] = stream.Commit{Offset: l.committed, Metadata: metadata}
 		}
 	}
 	if len(commits) > 0 {
@@ -40,13 +48,14 @@ func (s *session) commit(announce bool) error {
 		}
 		s.works()
 	}
-	for _, l := range announced {
-		for _, b := range l.sent {
-			if !b.sending {
-				b.sending = true
-				s.begin(s.slots.inserting, func() (func(), error) { return func() { b.done = true }, s.deliver(s.work, b) })
-			}
-		}
+	for _, batches := range together {
+		s.begin(s.slots.inserting, func() (func(), error) {
+			return func() {
+				for _, b := range batches {
+					b.done = true
+				}
+			}, s.deliver(s.work, batches)
+		})
 	}
 	return nil
 }
@@ -70,17 +79,25 @@ func (l *lane) announce() {
 	l.closed = append(l.closed[:0:0], l.closed[n:]...)
 }
 
-// deliver makes a batch durable: dead letters first, then rows.
-func (s *session) deliver(ctx context.Context, b *batch) (err error) {
-	ctx, span := stream.StartBatch(ctx, s.deps.Traces, "project "+s.p.Table, b.links)
+// deliver makes batches durable: dead letters first, then rows.
+func (s *session) deliver(ctx context.Context, batches []*batch) (err error) {
+	var links []trace.Link
+	for _, b := range batches {
+		links = append(links, b.links[:min(len(b.links), maxLinks-len(links))]...)
+	}
+	ctx, span := stream.StartBatch(ctx, s.deps.Traces, "project "+s.p.Table, links)
 	defer func() { stream.EndBatch(span, err) }()
-	if err := s.bury(ctx, b.letters); err != nil {
+	for _, b := range batches {
+		if err := s.bury(ctx, b.letters); err != nil {
+			return err
+		}
+	}
+	if err := s.sink.putTogether(ctx, batches); err != nil {
 		return err
 	}
-	if err := s.sink.put(ctx, b, true); err != nil {
-		return err
+	for _, b := range batches {
+		s.log.DebugContext(ctx, "batch is delivered", slog.String("partition", b.tp.String()), slog.Int64("from", b.from),
+			slog.Int64("to", b.to), slog.Int("rows", b.rows()), slog.Int("dead_letters", len(b.letters)))
 	}
-	s.log.DebugContext(ctx, "batch is delivered", slog.String("partition", b.tp.String()), slog.Int64("from", b.from),
-		slog.Int64("to", b.to), slog.Int("rows", b.rows()), slog.Int("dead_letters", len(b.letters)))
 	return nil
 }

@@ -16,6 +16,7 @@ type gate struct {
 
 	mu      sync.Mutex
 	closed  bool
+	refused bool
 	clients map[net.Conn]struct{}
 }
 
@@ -66,12 +67,20 @@ func (g *gate) open() {
 	g.closed = false
 }
 
+// refusedAny says whether somebody came while the gate was shut.
+func (g *gate) refusedAny() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refused
+}
+
 func (g *gate) admit(client net.Conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.closed {
 		g.clients[client] = struct{}{}
 	}
+	g.refused = g.refused || g.closed
 	return !g.closed
 }
 

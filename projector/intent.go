@@ -11,12 +11,12 @@ import (
 )
 
 // intentVersion is the version of the form in which intents are written. Form 1 announced one batch, with its fields in
-// the intent itself; it is still read.
-const intentVersion = 2
+// the intent itself, and form 2 knew no joint inserts; both are still read.
+const intentVersion = 3
 
 // ahead is how many batches of a partition may be announced at once. With two, the next one is inserted while the commit
 // that finishes the one before is on its way. The greatest is what a commit's metadata can hold: a token has at most
-// 249 bytes of topic and about 150 more.
+// 249 bytes of topic and about 150 more, and that of a joint insert about 100.
 const ahead = 2
 
 // intent says what is about to be inserted for a partition, or was. It stands in the metadata of the group's committed
@@ -39,6 +39,8 @@ type announced struct {
 	Rows int `json:"rows"`
 	// Token is the deduplication token of the insert; empty where there are no rows.
 	Token string `json:"token,omitempty"`
+	// Joint is the token of the insert that the batch shares with others; empty where it goes alone.
+	Joint string `json:"joint,omitempty"`
 }
 
 // former is what form 1 has in the place of Batches.
@@ -66,7 +68,7 @@ func newIntent(p projections.Projection, topicID [16]byte, batches []*batch) (st
 	i := intent{Version: intentVersion, Transform: p.Version, TopicID: topicIDText(topicID)}
 	rows := 0
 	for _, b := range batches {
-		i.Batches = append(i.Batches, announced{To: b.to, Rows: b.rows(), Token: b.token})
+		i.Batches = append(i.Batches, announced{To: b.to, Rows: b.rows(), Token: b.token, Joint: b.joint})
 		rows += b.rows()
 	}
 	if rows == 0 {
@@ -97,7 +99,7 @@ func readIntent(a stream.Assignment, p projections.Projection, topicID [16]byte)
 		if err := json.Unmarshal([]byte(a.Metadata), &f); err != nil {
 			return intent{}, false, fmt.Errorf("%w: offset %d of %s: %w", ErrIntent, a.Offset, a.TopicPartition, err)
 		}
-		i.Batches = []announced{announced(f)}
+		i.Batches = []announced{{To: f.To, Rows: f.Rows, Token: f.Token}}
 	}
 	switch {
 	case i.Version < 1 || i.Version > intentVersion:
@@ -115,10 +117,10 @@ func readIntent(a stream.Assignment, p projections.Projection, topicID [16]byte)
 	return i, err == nil, err
 }
 
-// sensible says whether the batches follow each other, and whatever has rows has a token.
+// sensible says whether the batches follow each other, and whatever has rows, and nothing else, has tokens.
 func (i intent) sensible(from int64) bool {
 	for _, b := range i.Batches {
-		if b.To <= from || b.Rows < 0 || (b.Rows > 0) != (b.Token != "") {
+		if b.To <= from || b.Rows < 0 || (b.Rows > 0) != (b.Token != "") || b.Rows == 0 && b.Joint != "" {
 			return false
 		}
 		from = b.To

@@ -234,7 +234,9 @@ func (o *owner) store(ctx context.Context, l *lane, b *batch, done func(stream.T
 		if err := o.commitAt(ctx, l, metadata); err != nil {
 			return err
 		}
-		if err := o.sink.put(ctx, b, true); err != nil {
+		// A batch that was to share an insert goes in like one that is taken over, so that this table, too, knows the token of
+		// that insert.
+		if err := o.sink.put(ctx, b, b.joint == ""); err != nil {
 			return err
 		}
 	}

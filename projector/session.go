@@ -262,6 +262,15 @@ func (s *session) sending() bool {
 	return false
 }
 
+// occupied says whether a batch is on its way, and whether one is being filled.
+func (s *session) occupied() (delivering, building bool) {
+	for _, l := range s.lanes {
+		delivering = delivering || l.delivering()
+		building = building || l.building > 0
+	}
+	return delivering, building
+}
+
 func (s *session) held() int {
 	n := 0
 	for _, l := range s.lanes {
@@ -313,16 +322,24 @@ func (s *session) relieve() {
 }
 
 // ripen closes open batches that are old enough, or all where nothing is to be waited for. While one batch of a partition
-// is on its way the next is filled. It returns when the next one will be old enough; zero where there is none.
+// is on its way the next is filled. Small batches of other partitions are filled meanwhile, too, and wait for what a builder
+// has in hand, so that all go in together. It returns when the next one will be old enough; zero where there is none.
 func (s *session) ripen(now bool) (until time.Time) {
 	at := time.Now()
 	announced := false
+	delivering, building := s.occupied()
 	for _, l := range s.lanes {
 		if l.open == nil || l.building > 0 || l.delivering() {
 			continue
 		}
 		due := s.last.Add(s.cfg.BatchAge)
 		if grown := l.open.began.Add(s.fill); s.busy && grown.After(due) {
+			due = grown
+		}
+		if grown := l.open.began.Add(longest); delivering && grown.After(due) {
+			due = grown
+		}
+		if grown := l.open.began.Add(s.cfg.BatchAge); building && grown.After(due) {
 			due = grown
 		}
 		if now && len(l.queue) == 0 || !due.After(at) {

@@ -1,6 +1,7 @@
 package projector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func (k *sink) put(ctx context.Context, b *batch, known bool) error {
 	}
 	waits := 0.0
 	defer func() { k.metrics.waiting.WithLabelValues(k.p.Table).Sub(waits) }()
-	token, unproven := b.token, 0
+	token, unproven := k.firstToken(b), 0
 	for wait, tries := firstWait, 1; ; wait, tries = min(2*wait, lastWait), tries+1 {
 		missing, err := b.block, error(nil)
 		// Replacing tables are not counted: the server has removed what was replaced, and inserting twice changes nothing.
@@ -70,9 +71,14 @@ func (k *sink) put(ctx context.Context, b *batch, known bool) error {
 		case err == nil:
 			// The next look at the table proves that it is complete now. If it is not, then the server took the rows for
 			// ones that it knows and dropped them. It does so when it was killed after it had noted the token and before it
-			// had the rows. Under a token of their own they go in.
+			// had the rows. Or the token is that of an insert that the batch was to share, and another of its batches has
+			// used it. Under a token of their own they go in.
 			unproven++
-			token = fmt.Sprintf("%s/missing/%s/%d", b.token, digest(missing), unproven)
+			if token == b.joint {
+				token = b.token
+			} else {
+				token = fmt.Sprintf("%s/missing/%s/%d", b.token, digest(missing), unproven)
+			}
 			continue
 		case ctx.Err() != nil:
 			return fmt.Errorf("insert %s: %w", b.token, err)
@@ -92,8 +98,17 @@ func (k *sink) put(ctx context.Context, b *batch, known bool) error {
 	}
 }
 
-// insert sends rows as one block.
-func (k *sink) insert(ctx context.Context, b *batch, rows *table.Block, token string) (err error) {
+// insert sends rows of a batch as one block.
+func (k *sink) insert(ctx context.Context, b *batch, rows *table.Block, token string) error {
+	id := queryID(b.token)
+	if token == b.joint {
+		id = queryID(b.joint)
+	}
+	return k.send(ctx, id, token, rows)
+}
+
+// send sends rows as one block.
+func (k *sink) send(ctx context.Context, id, token string, blocks ...*table.Block) (err error) {
 	start := time.Now()
 	defer func() {
 		k.metrics.insertSeconds.WithLabelValues(k.p.Table).Observe(time.Since(start).Seconds())
@@ -103,7 +118,7 @@ func (k *sink) insert(ctx context.Context, b *batch, rows *table.Block, token st
 	ctx = clickhouse.Context(ctx,
 		// The server runs one query of an id at a time, so a retry cannot overtake the try before it, and the id is by
 		// which the try before it is stopped.
-		clickhouse.WithQueryID(queryID(b.token)),
+		clickhouse.WithQueryID(id),
 		clickhouse.WithSettings(clickhouse.Settings{
 			"insert_deduplication_token": token,
 			"insert_deduplicate":         1,
@@ -115,14 +130,16 @@ func (k *sink) insert(ctx context.Context, b *batch, rows *table.Block, token st
 			"min_insert_block_size_rows":  0,
 			"min_insert_block_size_bytes": 0,
 		}))
-	insert, err := k.conn.PrepareBatch(ctx, rows.Insert(k.p.Table))
+	insert, err := k.conn.PrepareBatch(ctx, blocks[0].Insert(k.p.Table))
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	// After Send this does nothing; before it, it breaks the connection off, and the server drops the query.
 	defer func() { _ = insert.Abort() }()
-	if err := rows.AppendTo(insert); err != nil {
-		return err
+	for _, rows := range blocks {
+		if err := rows.AppendTo(insert); err != nil {
+			return err
+		}
 	}
 	if err := insert.Send(); err != nil {
 		return fmt.Errorf("send: %w", err)
@@ -135,7 +152,7 @@ func (k *sink) insert(ctx context.Context, b *batch, rows *table.Block, token st
 func (k *sink) kill(ctx context.Context, b *batch) {
 	ctx, cancel := context.WithTimeout(ctx, lastWait)
 	defer cancel()
-	err := k.conn.Exec(ctx, "KILL QUERY WHERE query_id = ? SYNC", queryID(b.token))
+	err := k.conn.Exec(ctx, "KILL QUERY WHERE query_id IN (?, ?) SYNC", queryID(b.token), queryID(cmp.Or(b.joint, b.token)))
 	if err != nil {
 		k.log.DebugContext(ctx, "former insert is not stopped", slog.String("token", b.token), slog.String("error", err.Error()))
 	}

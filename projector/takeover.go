@@ -74,7 +74,7 @@ func (s *session) rebuild(ctx context.Context, l *lane, want announced) (*batch,
 		return nil, fmt.Errorf("%w: the batch at offset %d of %s has %d rows, its intent says %d: the log or the projection has changed",
 			ErrIntent, l.next, l.tp, b.rows(), want.Rows)
 	}
-	b.token = want.Token
+	b.token, b.joint = want.Token, want.Joint
 	return b, nil
 }
 

@@ -29,17 +29,7 @@ func TestEveryTableCompletesWhatACrashLeft(t *testing.T) {
 			w := newWorld(t, len(states))
 			want := 0
 			for partition, state := range states {
-				recs, each := w.events(t, w.subject(t, w.idIn(t, object.Customer, partition, len(states))), "e", 30, time.Now()), 1
-				switch p.Table {
-				case table.Timeline:
-					each = 2
-				case table.Objects:
-					recs = w.states(t, w.idIn(t, object.Account, partition, len(states)), 30)
-				case table.Transitions, table.Conversations:
-					recs = w.transitions(t, w.idIn(t, object.Conversation, partition, len(states)), 30)
-				case table.WebhookAttempts:
-					recs = w.deliveries(t, w.idIn(t, object.Account, partition, len(states)), 30)
-				}
+				recs, each := w.recordsFor(t, p, partition, len(states), 30)
 				want += each * len(recs)
 				batches, sink := w.pendingIn(t, p, nil, recs[:20], recs[20:])
 				for i, part := range state {
@@ -64,6 +54,24 @@ func TestEveryTableCompletesWhatACrashLeft(t *testing.T) {
 			}
 		})
 	}
+}
+
+// recordsFor appends n records to a partition that a table is made of, and says how many rows each gives.
+func (w *world) recordsFor(t *testing.T, p projections.Projection, partition, of, n int) (recs []*stream.Record, each int) {
+	t.Helper()
+	switch p.Table {
+	case table.Objects:
+		return w.states(t, w.idIn(t, object.Account, partition, of), n), 1
+	case table.Transitions, table.Conversations:
+		return w.transitions(t, w.idIn(t, object.Conversation, partition, of), n), 1
+	case table.WebhookAttempts:
+		return w.deliveries(t, w.idIn(t, object.Account, partition, of), n), 1
+	}
+	each = 1
+	if p.Table == table.Timeline {
+		each = 2
+	}
+	return w.events(t, w.subject(t, w.idIn(t, object.Customer, partition, of)), "e", n, time.Now()), each
 }
 
 // idIn is an object's id whose records go to a partition.

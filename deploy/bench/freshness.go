@@ -18,6 +18,7 @@ import (
 	"github.com/throughline/throughline/deploy/assembly"
 	"github.com/throughline/throughline/query"
 	"github.com/throughline/throughline/schema/run"
+	"github.com/throughline/throughline/schema/store"
 	"github.com/throughline/throughline/schema/stream"
 )
 
@@ -92,9 +93,15 @@ func (s *systemBench) freshness(ctx context.Context) (err error) {
 	defer cancel()
 	const each, probes = 100, 4
 	requests := batchRequests(s.edge.Addr, s.key, "objectId", each)
+	before, err := s.used()
+	if err != nil {
+		return err
+	}
 	var group errgroup.Group
+	posted := 0
 	group.Go(func() error {
-		_, err := open(ctx, s.edge.Addr, requests, probes, max(1, s.rate/each), s.cfg.Time)
+		l, err := open(ctx, s.edge.Addr, requests, probes, max(1, s.rate/each), s.cfg.Time)
+		posted = l.requests * each
 		return err
 	})
 	var mu sync.Mutex
@@ -129,6 +136,36 @@ func (s *systemBench) freshness(ctx context.Context) (err error) {
 			Ours: milliseconds(l.quantile(q.of)), Aim: q.aim, AtMost: true,
 		})
 	}
+	return s.spent(ctx, before, posted+len(all))
+}
+
+// spent says where the time of the measurement of freshness went: the processors', by process, and that of a probe, as far
+// as link had it.
+func (s *systemBench) spent(ctx context.Context, before []Used, events int) error {
+	after, err := s.used()
+	if err != nil {
+		return err
+	}
+	var sum time.Duration
+	for i, u := range after {
+		took := u.CPU - before[i].CPU
+		sum += took
+		s.say("  %s: %.0f µs of processor time an event", u.Process, 1000*milliseconds(took)/float64(events))
+	}
+	s.sum.add(Measure{
+		Part: "freshness", Name: "processor time an event at this rate, of everything", Unit: "µs", Ours: 1000 * milliseconds(sum) / float64(events),
+	})
+	conn, err := store.Open(ctx, s.store, store.ReadWrite)
+	if err != nil {
+		return err
+	}
+	var linked []float64
+	err = conn.QueryRow(ctx, `SELECT quantiles(0.5, 0.99)(toFloat64(toUnixTimestamp64Milli(stored_at) - toUnixTimestamp64Milli(received_at)))
+		FROM timeline WHERE event_id LIKE 'probe-%'`).Scan(&linked)
+	if err := errors.Join(err, conn.Close()); err != nil {
+		return fmt.Errorf("ask when probes were linked: %w", err)
+	}
+	s.say("  probes were linked after %.0f ms, p50, and %.0f ms, p99", linked[0], linked[1])
 	return nil
 }
 

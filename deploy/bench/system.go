@@ -239,12 +239,14 @@ func (s *systemBench) sustained(ctx context.Context) error {
 		Part: "end to end", Name: "sustained", Unit: "events/s", Ours: rate,
 		Limit: float64(runtime.NumCPU()) / s.hops.Seconds(), By: "processors / the processor time of an event in each hop alone", Aim: aimSustained,
 	})
-	s.rate = max(1, int(rate/2))
+	if s.rate = s.cfg.Rate; s.rate == 0 {
+		s.rate = max(1, int(rate/2))
+	}
 	return nil
 }
 
-// processes says what everything has used.
-func (s *systemBench) processes(context.Context) error {
+// used says what every process has used.
+func (s *systemBench) used() (all []Used, err error) {
 	for _, p := range []struct {
 		name string
 		pids []int
@@ -261,9 +263,15 @@ func (s *systemBench) processes(context.Context) error {
 		}
 		u, err := usedBy(p.name, p.pids...)
 		if err != nil {
-			return fmt.Errorf("look at %s: %w", p.name, err)
+			return nil, fmt.Errorf("look at %s: %w", p.name, err)
 		}
-		s.sum.Processes = append(s.sum.Processes, u)
+		all = append(all, u)
 	}
-	return nil
+	return all, nil
+}
+
+// processes says at the end what everything has used.
+func (s *systemBench) processes(context.Context) (err error) {
+	s.sum.Processes, err = s.used()
+	return err
 }

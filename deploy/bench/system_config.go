@@ -10,6 +10,7 @@ import (
 type SystemConfig struct {
 	Events  int           `name:"events" default:"200000" help:"Events of each measurement."`
 	Time    time.Duration `name:"time" default:"20s" help:"Time of the measurement of freshness."`
+	Rate    int           `name:"rate" help:"Events a second of the measurement of freshness; 0 is half of what the whole sustains."`
 	Kafka   string        `name:"kafka" default:"apache" enum:"apache,embedded" help:"Which broker to start where KAFKA_BROKERS names none."`
 	Brokers []string      `name:"brokers" env:"KAFKA_BROKERS" placeholder:"HOST:PORT" help:"Brokers to use instead of one that is started."`
 	JSON    string        `name:"json" placeholder:"FILE" help:"Write every figure to this file."`
@@ -23,6 +24,9 @@ func (c SystemConfig) Validate() error {
 	}
 	if c.Time < time.Second || c.Time > time.Hour {
 		errs = append(errs, fmt.Errorf("time is %s, want 1s to 1h", c.Time))
+	}
+	if c.Rate < 0 || c.Rate > 10_000_000 {
+		errs = append(errs, fmt.Errorf("rate is %d, want 0 to 10000000", c.Rate))
 	}
 	return errors.Join(errs...)
 }
