@@ -8,10 +8,20 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/throughline/throughline/schema/stream"
 )
 
-// storeForm is the version of the form of the store; what another version wrote is rebuilt from the log.
-const storeForm = 1
+// storeForm is the version of the form of the store; what another version wrote is rebuilt from the log, but for the one
+// before, which had no Beyond.
+const (
+	storeForm  = 2
+	formBefore = 1
+)
+
+// maxBeyond bounds what a checkpoint says of inputs that were answered out of turn: half a million of them. A transaction
+// that was torn has 20,000 at most.
+const maxBeyond = 64 << 10
 
 // checkpoint says up to where in the log a partition's entries are complete. It is written with them in one batch.
 type checkpoint struct {
@@ -20,6 +30,9 @@ type checkpoint struct {
 	Topics [3][16]byte `json:"topics"`
 	// Input: every submission below this offset is answered.
 	Input int64 `json:"input"`
+	// Beyond has those from Input on that are answered by outputs before Events and Rejections: stream.AnsweredInputs.
+	// It is empty unless a transaction was torn, or the group's position lost.
+	Beyond []byte `json:"beyond,omitempty"`
 	// Events and Rejections are the next offsets to read of the partition's outputs.
 	Events     int64 `json:"events"`
 	Rejections int64 `json:"rejections"`
@@ -28,6 +41,22 @@ type checkpoint struct {
 	// Forgot is the latest time of receipt, in epoch milliseconds, of what was dropped for the number of entries; 0 where
 	// all of the last day is there.
 	Forgot int64 `json:"forgot,omitempty"`
+}
+
+// answered is what the checkpoint knows of inputs.
+func (c *checkpoint) answered() stream.AnsweredInputs {
+	return stream.AnsweredInputs{Below: c.Input, Beyond: c.Beyond}
+}
+
+// move notes what is answered by outputs before these offsets. Where more is answered out of turn than a checkpoint may
+// say, it does not move over the outputs: they tell it again.
+func (c *checkpoint) move(in stream.AnsweredInputs, events, rejections int64) {
+	if len(in.Beyond) > maxBeyond {
+		in = c.answered().From(in.Below)
+	} else {
+		c.Events, c.Rejections = max(c.Events, events), max(c.Rejections, rejections)
+	}
+	c.Input, c.Beyond = in.Below, in.Beyond
 }
 
 func (c *checkpoint) put(b *pebble.Batch, p int32) error {
@@ -55,7 +84,11 @@ func readCheckpoint(db *pebble.DB, p int32) (checkpoint, error) {
 	if err != nil {
 		return checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
 	}
-	if c.Form != storeForm {
+	switch c.Form {
+	case storeForm:
+	case formBefore:
+		c.Form = storeForm
+	default:
 		return checkpoint{}, nil
 	}
 	return c, nil

@@ -4,16 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/throughline/throughline/ingest/link"
 	"github.com/throughline/throughline/schema/embedded"
@@ -40,6 +44,36 @@ type child struct {
 	// BrokerDir is the folder of the broker that runs in the same process, if any.
 	BrokerDir  string
 	BrokerPort int
+	// LoadBatch is after how many events a load writes, if it is not zero.
+	LoadBatch int
+	// KillAt is what the linker logs when it kills itself, the KillCount-th time.
+	KillAt    string
+	KillCount int
+}
+
+// suicide is a log that ends its process as kill -9 does, when it reads something.
+type suicide struct {
+	slog.Handler
+
+	at   string
+	left *atomic.Int64
+}
+
+// Handle implements slog.Handler.
+func (s suicide) Handle(_ context.Context, r slog.Record) error {
+	if r.Message != s.at || s.left.Add(-1) != 0 {
+		return nil
+	}
+	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+}
+
+func (c child) log() *slog.Logger {
+	if c.KillAt == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	left := new(atomic.Int64)
+	left.Store(int64(c.KillCount))
+	return slog.New(suicide{slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}), c.KillAt, left})
 }
 
 func runChild() int {
@@ -62,7 +96,8 @@ func runChild() int {
 			return 2
 		}
 	}
-	if err := runLinker(ctx, c.Kafka, master, c.Link, c.Dir, slog.New(slog.DiscardHandler)); err != nil {
+	l := linker{Kafka: c.Kafka, Master: master, Link: c.Link, Dir: c.Dir, Log: c.log(), Reg: prometheus.NewRegistry(), LoadBatch: c.LoadBatch}
+	if err := l.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -213,13 +213,13 @@ func (h *handler) key(ctx context.Context, e *event.Event, stored *object.Record
 // Commit implements stream.Handler.
 func (h *handler) Commit(ctx context.Context, done []stream.Done) error {
 	for _, d := range done {
-		if _, ok := h.window.parts[d.Partition]; !ok {
+		part, ok := h.window.parts[d.Partition]
+		if !ok {
 			continue
 		}
+		part.answered = part.answered.From(d.Input)
 		if err := h.window.commit(d.Partition, func(c *checkpoint) {
-			c.Input = max(c.Input, d.Input)
-			c.Events = max(c.Events, d.Outputs[h.events])
-			c.Rejections = max(c.Rejections, d.Outputs[h.rejections])
+			c.move(part.answered, d.Outputs[h.events], d.Outputs[h.rejections])
 		}); err != nil {
 			return err
 		}

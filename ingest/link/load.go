@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -16,8 +15,6 @@ import (
 )
 
 const (
-	// loadBatch is after how many events a load writes what it has read, to bound its memory.
-	loadBatch = 10_000
 	// catchUp is how many records a checkpoint may be behind before it is worth asking where the window begins.
 	catchUp = 100_000
 	// tail is how many records of a log's end are looked at first for its last event, and for how many of its offsets are
@@ -31,8 +28,8 @@ const (
 // its checkpoint, so only what is newer is read; without a checkpoint, or with one of another log, a day is read, or as
 // many events as the window may hold, if those are fewer.
 //
-// Load moves no offset of the checkpoint forward. That would part the entries from the answered inputs that the reader
-// notes on the way, which are known to be complete only when the next transaction commits.
+// What it writes on the way is a checkpoint as good as that of a transaction, with the inputs that are answered by what was
+// read: who is killed while it loads goes on there, and who starts again with nothing new reads nothing.
 func (h *handler) Load(ctx context.Context, p int32, out *stream.OutputReader) error {
 	h.window.disown(p)
 	if h.partitions = out.Partitions(topic.Submissions); h.partitions == 0 {
@@ -56,41 +53,65 @@ func (h *handler) Load(ctx context.Context, p int32, out *stream.OutputReader) e
 		}
 	}
 	h.window.own(p, c)
+	part := h.window.parts[p]
 	if !whole {
-		h.window.parts[p].fresh = local.NewFresh(end - first.offset)
+		part.fresh = local.NewFresh(end - first.offset)
 	}
-	out.Answered(c.Input)
+	out.AnsweredBefore(c.answered())
 	from := max(c.Events, first.offset)
 	// What lies before the first event that is read is forgotten for the number of entries, if not for its age.
-	first.crowded = first.crowded && from == first.offset
-	read := 0
-	_, err = out.Read(ctx, topic.Events, from, func(r *stream.Record) error {
-		if err := h.replay(ctx, p, r); err != nil {
-			return err
-		}
-		if part := h.window.parts[p]; first.crowded && !part.earliest.IsZero() {
-			part.checkpoint.forgot(part.earliest)
-			first.crowded = false
-		}
-		if read++; read%loadBatch == 0 {
-			return h.window.commit(p, func(*checkpoint) {})
-		}
-		return nil
-	})
+	rest, err := h.loadEvents(ctx, p, out, from, first.crowded && from == first.offset)
 	if err != nil {
 		return fmt.Errorf("load window: %w", err)
 	}
 	// The rejections hold nothing for the window; they tell the reader which inputs they answer.
-	if _, err := out.Read(ctx, topic.Rejections, c.Rejections, func(*stream.Record) error { return nil }); err != nil {
+	rejections, err := out.Read(ctx, topic.Rejections, c.Rejections, func(*stream.Record) error { return nil })
+	if err != nil {
 		return fmt.Errorf("load rejections: %w", err)
 	}
-	if err := h.window.commit(p, func(*checkpoint) {}); err != nil {
+	part.answered = out.AnsweredInputs()
+	if err := h.window.load(p, rest, func(c *checkpoint) { c.move(part.answered, end, rejections) }); err != nil {
 		return err
 	}
-	h.window.parts[p].fresh = nil
-	h.log.DebugContext(ctx, "window loaded", "partition", p, "from", from, "events_read", read,
-		"window_entries", h.window.parts[p].checkpoint.Entries)
+	part.fresh = nil
+	h.log.DebugContext(ctx, "window loaded", "partition", p, "from", from, "to", end, "window_entries", part.checkpoint.Entries)
 	return nil
+}
+
+// loadEvents reads events to the end, and writes them now and then; the rest, which it has not written, it returns.
+// crowded says that there are earlier ones of the last day, which have no place.
+func (h *handler) loadEvents(ctx context.Context, p int32, out *stream.OutputReader, from int64, crowded bool) ([]replayed, error) {
+	part := h.window.parts[p]
+	_, end := out.Bounds(topic.Events)
+	batch := make([]replayed, 0, max(0, min(int64(h.window.loadBatch), end-from)))
+	total := 0
+	_, err := out.Read(ctx, topic.Events, from, func(r *stream.Record) error {
+		total++
+		e, err := replay(r)
+		if err != nil {
+			// Nothing of ours: link alone writes here. It is of no use to the window and must not stop it.
+			h.log.WarnContext(ctx, "event in the log cannot be read", "partition", p, "offset", r.Offset, "error", err)
+			return nil
+		}
+		if crowded {
+			part.checkpoint.forgot(e.seen().at)
+			crowded = false
+		}
+		if batch = append(batch, e); len(batch) < h.window.loadBatch {
+			return nil
+		}
+		if err := h.window.load(p, batch, func(c *checkpoint) { c.move(out.AnsweredInputs(), r.Offset+1, 0) }); err != nil {
+			return err
+		}
+		batch = batch[:0]
+		h.metrics.read.Add(float64(total))
+		h.log.InfoContext(ctx, "window is being loaded", "partition", p, "next", r.Offset+1, "to", end,
+			"window_entries", part.checkpoint.Entries)
+		total = 0
+		return nil
+	})
+	h.metrics.read.Add(float64(total))
+	return batch, err
 }
 
 // fits says whether a checkpoint belongs to the log that is there.
@@ -154,7 +175,7 @@ func (h *handler) lastEvent(ctx context.Context, out *stream.OutputReader) (last
 		_, err := out.Read(ctx, topic.Events, from, func(r *stream.Record) error {
 			events++
 			last = r.Timestamp.Add(-Window)
-			if head, err := readHead(r.Value); err == nil && head.ReceivedAt.After(last) {
+			if head, err := event.ParseHead(r.Value); err == nil && head.ReceivedAt.After(last) {
 				last = head.ReceivedAt.Time
 			}
 			return nil
@@ -168,40 +189,24 @@ func (h *handler) lastEvent(ctx context.Context, out *stream.OutputReader) (last
 	}
 }
 
-// eventHead is what a window needs of an event.
-type eventHead struct {
-	ID         string      `json:"id"`
-	Workspace  string      `json:"workspace"`
-	Type       object.Type `json:"objectType"`
-	ObjectID   string      `json:"objectId"`
-	ReceivedAt event.Time  `json:"receivedAt"`
-}
-
-// readHead reads the head of an event, also of one of a later version than this program's: it is in the window as well.
-func readHead(value []byte) (eventHead, error) {
-	if e, err := event.ParseEvent(value); err == nil {
-		return eventHead{e.ID, e.Workspace, e.Type, e.ObjectID, e.ReceivedAt}, nil
+// replay is what the window keeps of an event that is in the log.
+func replay(r *stream.Record) (replayed, error) {
+	head, err := event.ParseHead(r.Value)
+	if err != nil {
+		return replayed{}, err
 	}
-	var head eventHead
-	return head, json.Unmarshal(value, &head)
-}
-
-// replay notes an event that is in the log already.
-func (h *handler) replay(ctx context.Context, p int32, r *stream.Record) error {
-	head, err := readHead(r.Value)
-	if err != nil || head.ID == "" || head.ReceivedAt.Before(time.UnixMilli(0)) {
-		// Nothing of ours: link alone writes here. It is of no use to the window and must not stop it.
-		h.log.WarnContext(ctx, "event in the log cannot be read", "partition", p, "offset", r.Offset, "error", err)
-		return nil
+	if head.ReceivedAt.Before(time.UnixMilli(0)) {
+		return replayed{}, fmt.Errorf("event was received at %s, which cannot be", head.ReceivedAt)
 	}
-	s := seen{at: head.ReceivedAt.Time}
+	e := replayed{
+		id: identify(head.Workspace, object.Ref{Type: head.Type, ID: head.ObjectID}, head.ID), at: head.ReceivedAt.UnixMilli(),
+	}
 	if text, ok := stream.HeaderValue(r, topic.HeaderDigest); ok {
-		if b, err := hex.DecodeString(text); err == nil && len(b) == len(s.digest) {
-			s.digest = [16]byte(b)
+		if b, err := hex.DecodeString(text); err == nil && len(b) == len(e.digest) {
+			e.digest = [16]byte(b)
 		}
 	}
-	id := identify(head.Workspace, object.Ref{Type: head.Type, ID: head.ObjectID}, head.ID)
-	return h.window.replay(p, id, s)
+	return e, nil
 }
 
 var _ stream.Handler = (*handler)(nil)

@@ -25,6 +25,7 @@ type metrics struct {
 	redacted    prometheus.Counter
 	size        *prometheus.GaugeVec
 	span        *prometheus.GaugeVec
+	read        prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -54,6 +55,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "throughline_link_window_seconds",
 			Help: "Effective length of the deduplication window, by partition. It is shorter than a day where the window is full.",
 		}, []string{"partition"}),
+		read: f.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_link_window_read_events_total",
+			Help: "Events that were read from the log to load the deduplication window. What the local store has is not read.",
+		}),
 	}
 	// Alerts look at this one: a series that begins with its first count has no increase.
 	m.submissions.WithLabelValues(outcomeDead)

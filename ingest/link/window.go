@@ -12,6 +12,7 @@ import (
 
 	"github.com/throughline/throughline/ingest/local"
 	"github.com/throughline/throughline/schema/object"
+	"github.com/throughline/throughline/schema/stream"
 )
 
 // Window is how long after its first submission an event's repeat is recognised, by the times of receipt of both.
@@ -22,14 +23,14 @@ const Window = 24 * time.Hour
 type identity [24]byte
 
 func identify(workspace string, primary object.Ref, id string) identity {
-	h := sha256.New()
-	var n [4]byte
-	for _, part := range []string{workspace, string(primary.Type), primary.ID, id} {
-		binary.BigEndian.PutUint32(n[:], uint32(len(part)))
-		h.Write(n[:])
-		h.Write([]byte(part))
+	// Longer ones than usual make it allocate.
+	buf := make([]byte, 0, 256)
+	for _, part := range [...]string{workspace, string(primary.Type), primary.ID, id} {
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(part)))
+		buf = append(buf, part...)
 	}
-	return identity(h.Sum(nil)[:24])
+	sum := sha256.Sum256(buf)
+	return identity(sum[:24])
 }
 
 // seen is what the window knows of an event: when it was received, and a digest of its content (zero where that is not
@@ -52,6 +53,8 @@ type window struct {
 	metrics    *metrics
 	now        func() time.Time
 	parts      map[int32]*partition
+	// loadBatch is after how many events a load writes.
+	loadBatch int
 }
 
 type partition struct {
@@ -61,6 +64,8 @@ type partition struct {
 	earliest time.Time
 	// fresh knows what the store has, while it is filled from nothing; nil otherwise.
 	fresh *local.Fresh
+	// answered is which inputs are answered, as far as the checkpoint goes.
+	answered stream.AnsweredInputs
 }
 
 // change is an entry as the window has it; replaces is the time under which the store has the identity already, or zero.
@@ -71,12 +76,12 @@ type change struct {
 }
 
 func newWindow(db *pebble.DB, maxEntries int, m *metrics) *window {
-	return &window{db: db, maxEntries: maxEntries, metrics: m, now: time.Now, parts: map[int32]*partition{}}
+	return &window{db: db, maxEntries: maxEntries, metrics: m, now: time.Now, parts: map[int32]*partition{}, loadBatch: loadBatch}
 }
 
 // own begins to keep a partition, from the checkpoint that the store has of it.
 func (w *window) own(p int32, c checkpoint) {
-	w.parts[p] = &partition{checkpoint: c, overlay: map[identity]change{}}
+	w.parts[p] = &partition{checkpoint: c, overlay: map[identity]change{}, answered: c.answered()}
 }
 
 // find looks an event up; it sees what add has noted.
@@ -122,20 +127,6 @@ func (w *window) add(p int32, id identity, s seen) error {
 	c, _, err := w.look(p, id)
 	if err != nil {
 		return err
-	}
-	w.put(p, id, c, s)
-	return nil
-}
-
-// replay notes an event that the log has, unless the window has it already.
-func (w *window) replay(p int32, id identity, s seen) error {
-	c, known, err := w.look(p, id)
-	if err != nil {
-		return err
-	}
-	if known && c.covers(s.at) {
-		w.observe(p, s.at)
-		return nil
 	}
 	w.put(p, id, c, s)
 	return nil
@@ -190,7 +181,7 @@ func (w *window) commit(p int32, advance func(*checkpoint)) error {
 	if err := w.apply(p, b, &next); err != nil {
 		return err
 	}
-	if err := w.evict(p, part.earliest, &next); err != nil {
+	if _, err := w.evict(p, part.earliest, &next); err != nil {
 		return err
 	}
 	part.checkpoint = next
@@ -226,8 +217,8 @@ func (w *window) apply(p int32, b *pebble.Batch, c *checkpoint) error {
 const maxEvictions = 20_000
 
 // evict drops the entries that are older than the window, seen from a time of receipt that later submissions will hardly
-// come before, and the oldest beyond maxEntries.
-func (w *window) evict(p int32, earliest time.Time, c *checkpoint) error {
+// come before, and the oldest beyond maxEntries. It says whether there were any.
+func (w *window) evict(p int32, earliest time.Time, c *checkpoint) (bool, error) {
 	horizon := int64(math.MinInt64)
 	if !earliest.IsZero() {
 		if now := w.now(); now.Before(earliest) {
@@ -237,7 +228,7 @@ func (w *window) evict(p int32, earliest time.Time, c *checkpoint) error {
 	}
 	it, err := w.db.NewIter(&pebble.IterOptions{LowerBound: prefix(spaceTime, p), UpperBound: prefix(spaceTime, p+1)})
 	if err != nil {
-		return fmt.Errorf("read window: %w", err)
+		return false, fmt.Errorf("read window: %w", err)
 	}
 	b := w.db.NewBatch()
 	for ok, n := it.First(), 0; ok && n < maxEvictions; ok, n = it.Next(), n+1 {
@@ -251,17 +242,17 @@ func (w *window) evict(p int32, earliest time.Time, c *checkpoint) error {
 		}
 		c.Entries--
 		if err := errors.Join(b.Delete(it.Key(), nil), b.Delete(entryKey(p, id), nil)); err != nil {
-			return errors.Join(fmt.Errorf("write window: %w", err), it.Close())
+			return false, errors.Join(fmt.Errorf("write window: %w", err), it.Close())
 		}
 	}
 	if !earliest.IsZero() {
 		w.metrics.window(p, c.span(earliest))
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
-		return fmt.Errorf("read window: %w", err)
+		return false, fmt.Errorf("read window: %w", err)
 	}
 	if b.Empty() {
-		return nil
+		return false, nil
 	}
-	return w.apply(p, b, c)
+	return true, w.apply(p, b, c)
 }

@@ -51,19 +51,33 @@ func newWorld(t *testing.T, brokers []string, embedded bool) *world {
 	}
 }
 
+// linker is the one that the world is about.
+func (w *world) linker() linker {
+	return linker{Kafka: w.Kafka, Master: w.Master, Link: w.cfg, Dir: w.dir, Log: logtest.Logger(w.T.Name()), Reg: prometheus.NewRegistry()}
+}
+
 // start runs a registry and a linker until stop is called or the test ends.
 func (w *world) start() (stop func()) {
 	w.T.Helper()
-	return w.Start(func(ctx context.Context) error {
-		return runLinker(ctx, w.Kafka, w.Master, w.cfg, w.dir, logtest.Logger(w.T.Name()))
-	})
+	return w.Start(w.linker().run)
 }
 
-// runLinker is what the program does for link: a registry beside it, which ends after it.
-func runLinker(ctx context.Context, kafka stream.Config, master *seal.Master, cfg link.Config, dir string, log *slog.Logger) error {
-	reg := prometheus.NewRegistry()
-	objects, err := registry.Open(ctx, registry.Config{Dir: filepath.Join(dir, "registry")}, registry.Deps{
-		Kafka: kafka, Master: master, Log: log, Reg: reg,
+// linker is what a linker needs to run.
+type linker struct {
+	Kafka  stream.Config
+	Master *seal.Master
+	Link   link.Config
+	Dir    string
+	Log    *slog.Logger
+	Reg    *prometheus.Registry
+	// LoadBatch is after how many events a load writes, if it is not zero.
+	LoadBatch int
+}
+
+// run is what the program does for link: a registry beside it, which ends after it.
+func (l linker) run(ctx context.Context) error {
+	objects, err := registry.Open(ctx, registry.Config{Dir: filepath.Join(l.Dir, "registry")}, registry.Deps{
+		Kafka: l.Kafka, Master: l.Master, Log: l.Log, Reg: l.Reg,
 	})
 	if err != nil {
 		return err
@@ -71,9 +85,12 @@ func runLinker(ctx context.Context, kafka stream.Config, master *seal.Master, cf
 	registryContext, end := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- objects.Run(registryContext) }()
-	cfg.Dir = filepath.Join(dir, "link")
-	service, err := link.New(cfg, link.Deps{Kafka: kafka, Objects: objects, Log: log, Reg: reg})
+	l.Link.Dir = filepath.Join(l.Dir, "link")
+	service, err := link.New(l.Link, link.Deps{Kafka: l.Kafka, Objects: objects, Log: l.Log, Reg: l.Reg})
 	if err == nil {
+		if l.LoadBatch > 0 {
+			service.LoadInBatchesOf(l.LoadBatch)
+		}
 		err = service.Run(ctx)
 	}
 	end()

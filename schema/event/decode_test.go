@@ -125,6 +125,9 @@ func FuzzDecodeAgreesWithEncodingJSON(f *testing.F) {
 		agree(t, value, decodeEvent)
 		agree(t, value, decodePersonal)
 		agree(t, value, decodeSubmission)
+		if head, end, ok := decodeHead(value); ok {
+			agree(t, value[:end]+"}", func(string) (Head, bool) { return head, true })
+		}
 	})
 }
 
@@ -140,6 +143,58 @@ func agree[T any](t *testing.T, value string, decode func(string) (T, bool)) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("%q (-encoding/json +ours):\n%s", value, diff)
+	}
+}
+
+func TestTheHeadOfAnEventIsReadWithoutTheRest(t *testing.T) {
+	t.Parallel()
+	e := wholeEvent()
+	want := Head{e.ID, e.Workspace, e.Type, e.ObjectID, e.ReceivedAt}
+	noSource, long, later := e, e, strings.NewReplacer(`{"v":1`, `{"v":2,"new":[]`)
+	noSource.Source, long.Name = "", strings.Repeat("é", headBytes)
+	for name, row := range map[string]struct {
+		value string
+		quick bool
+	}{
+		"as it is written":           {encoded(t, e), true},
+		"without what may be absent": {encoded(t, noSource), true},
+		"with a head that is long":   {encoded(t, long), false},
+		"of a later version":         {later.Replace(encoded(t, e)), false},
+		"with white space":           {" " + encoded(t, e), false},
+	} {
+		if _, _, ok := decodeHead(row.value[:min(len(row.value), headBytes)]); ok != row.quick {
+			t.Errorf("%s: read quickly: %t, want %t", name, ok, row.quick)
+		}
+		got, err := ParseHead([]byte(row.value))
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+	whole := encoded(t, e)
+	for n := range len(whole) {
+		if strings.HasSuffix(whole[:n], "}") {
+			continue // what stands behind the head is not looked at
+		}
+		if h, err := ParseHead([]byte(whole[:n])); err == nil {
+			t.Errorf("the first %d bytes are read as %+v", n, h)
+		}
+	}
+	for _, value := range []string{"", "null", "{}", "[]", `{"id":"e"}`, "}"} {
+		if h, err := ParseHead([]byte(value)); err == nil {
+			t.Errorf("%q is read as %+v", value, h)
+		}
+	}
+}
+
+func BenchmarkParseHead(b *testing.B) {
+	e := wholeEvent()
+	e.Name, e.Sealed = "Viewed article", make([]byte, 300)
+	value := []byte(encoded(b, e))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseHead(value); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

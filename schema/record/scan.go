@@ -76,6 +76,25 @@ func (s *Scanner) Members(member func(name string) int) {
 	}
 }
 
+// Next passes over the name of a member, if that comes next; s begins with the object's beginning, or stands behind a
+// member's value. It is for those who know the order of the members and need the first ones alone.
+func (s *Scanner) Next(name string) bool {
+	open := byte(',')
+	if s.at == 0 {
+		open = '{'
+	}
+	const punctuation = `,"":`
+	end := s.at + len(punctuation) + len(name)
+	if s.odd || end > len(s.s) || s.s[s.at] != open || s.s[s.at+1] != '"' || s.s[s.at+2:end-2] != name || s.s[end-2:end] != `":` {
+		return false
+	}
+	s.at = end
+	return true
+}
+
+// At is up to where the value was read, and whether nothing was odd.
+func (s *Scanner) At() (int, bool) { return s.at, !s.odd }
+
 // Items calls item for each item of an array that has one at least.
 func (s *Scanner) Items(item func()) {
 	s.take('[')

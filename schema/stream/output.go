@@ -65,6 +65,14 @@ func (o *OutputReader) Committed() int64 { return o.committed }
 // It is believed only as far as the input topic has records.
 func (o *OutputReader) Answered(offset int64) { o.answered.raise(min(offset, o.limit)) }
 
+// AnsweredBefore tells all that a handler's checkpoint knows: what AnsweredInputs gave when it was written. What the outputs
+// say from where the checkpoint has read them is added by Read.
+func (o *OutputReader) AnsweredBefore(in AnsweredInputs) { o.answered.include(in) }
+
+// AnsweredInputs is which inputs are known to be answered, after what was read so far. A checkpoint that keeps it may say
+// that the outputs are read up to here; one that does not must not, for after a torn transaction they alone tell it.
+func (o *OutputReader) AnsweredInputs() AnsweredInputs { return o.answered.inputs() }
+
 // Read gives each the committed records of this partition of an output topic, from offset from (or the start of the
 // log, if that is later) up to the high watermark, in order, without control records. It returns the next offset.
 // What came before from must be covered by Answered. An output topic that has no partition of this number has
