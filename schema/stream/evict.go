@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -15,17 +16,22 @@ func (c *Consumer) Evict(ctx context.Context) error {
 	if own == "" {
 		return nil
 	}
-	described, err := kadm.NewClient(c.client).DescribeGroups(ctx, c.group)
+	return removeMembers(ctx, c.client, c.group, func(m *kadm.DescribedGroupMember) bool { return m.MemberID != own })
+}
+
+// removeMembers takes members out of a group.
+func removeMembers(ctx context.Context, client *kgo.Client, group string, goes func(*kadm.DescribedGroupMember) bool) error {
+	described, err := kadm.NewClient(client).DescribeGroups(ctx, group)
 	if err == nil {
 		err = described.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("describe group %s: %w", c.group, err)
+		return fmt.Errorf("describe group %s: %w", group, err)
 	}
 	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Group = c.group
-	for _, m := range described[c.group].Members {
-		if m.MemberID != own {
+	req.Group = group
+	for _, m := range described[group].Members {
+		if goes(&m) {
 			member := kmsg.NewLeaveGroupRequestMember()
 			member.MemberID, member.InstanceID = m.MemberID, m.InstanceID
 			req.Members = append(req.Members, member)
@@ -35,8 +41,8 @@ func (c *Consumer) Evict(ctx context.Context) error {
 		return nil
 	}
 	// A member that is gone by itself meanwhile is an error of its own in the answer, and none to us.
-	if _, err := req.RequestWith(ctx, c.client); err != nil {
-		return fmt.Errorf("take members out of group %s: %w", c.group, err)
+	if _, err := req.RequestWith(ctx, client); err != nil {
+		return fmt.Errorf("take members out of group %s: %w", group, err)
 	}
 	return nil
 }

@@ -170,6 +170,34 @@ func TestProcessorFencesTheTransactionOfItsPredecessor(t *testing.T) {
 	}
 }
 
+// TestProcessorDoesNotWaitForAMemberThatItsPredecessorLeft has a member of the same instance in the group that went without a
+// word, as one that is killed does, and that the group would miss after minutes only.
+func TestProcessorDoesNotWaitForAMemberThatItsPredecessorLeft(t *testing.T) {
+	t.Parallel()
+	for _, broker := range brokers() {
+		t.Run(broker.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := broker.config(t)
+			ensureTopics(t, cfg, specs(1))
+			commitInitial(t, cfg, "copy", inputs)
+			put(t, cfg, inputs, 0, 0, 3)
+			pc := processorConfig()
+			left := cfg
+			left.ClientID += "-" + pc.Instance + "-" + pc.Role + "@" + pc.Instance
+			// Where a member has an instance id of the group's, its client says nothing when it is closed.
+			member := client(t, left, kgo.ConsumerGroup(cfg.Group(pc.Role)), kgo.ConsumeTopics(cfg.Topic(inputs)), kgo.DisableAutoCommit(),
+				kgo.InstanceID("left"), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+				kgo.SessionTimeout(5*time.Minute), kgo.RebalanceTimeout(5*time.Minute))
+			if err := member.PollFetches(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			member.Close()
+			startProcessor(t, cfg, pc, newCopier(cfg))
+			awaitEnd(t, cfg, 2*time.Minute)
+		})
+	}
+}
+
 func TestProcessorsShareTheWorkThroughRebalancesWithoutLossOrRepeat(t *testing.T) {
 	t.Parallel()
 	for _, broker := range brokers() {
