@@ -13,8 +13,11 @@ const maxPlain = 1 << 20
 // maxFrame bounds the slices that are kept for the next sealed text.
 const maxFrame = 64 << 10
 
-// zipFrom is the length from which compressing pays: shorter texts grow.
-const zipFrom = 256
+// zipFrom is the length from which compressing pays: shorter texts grow. From zipLongFrom on a text is worth more time.
+const (
+	zipFrom     = 256
+	zipLongFrom = 4 << 10
+)
 
 // The first byte of the plain text says how the rest is kept.
 const (
@@ -31,10 +34,14 @@ type DataKey struct {
 // Seal compresses and encrypts plain. additional binds the result to its record: opening needs the same bytes.
 func (k *DataKey) Seal(plain, additional []byte) []byte {
 	framed := append(make([]byte, 0, len(plain)+1), asIs)
-	if len(plain) >= zipFrom {
+	switch {
+	case len(plain) >= zipLongFrom:
+		framed[0] = zipped
+		framed = k.master.zipLong.EncodeAll(plain, framed)
+	case len(plain) >= zipFrom:
 		framed[0] = zipped
 		framed = k.master.zip.EncodeAll(plain, framed)
-	} else {
+	default:
 		framed = append(framed, plain...)
 	}
 	return k.aead.Seal(nil, nil, framed, additional) //nolint:gosec // the cipher makes a random nonce itself

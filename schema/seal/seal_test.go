@@ -13,7 +13,7 @@ import (
 	"github.com/throughline/throughline/schema/seal"
 )
 
-func master(t *testing.T, first byte) *seal.Master {
+func master(t testing.TB, first byte) *seal.Master {
 	t.Helper()
 	key := make([]byte, seal.KeyBytes)
 	key[0] = first
@@ -26,7 +26,7 @@ func master(t *testing.T, first byte) *seal.Master {
 
 func ann() object.Ref { return object.Ref{Type: object.Customer, ID: "c1"} }
 
-func dataKey(t *testing.T, m *seal.Master) (*seal.KeyRecord, *seal.DataKey) {
+func dataKey(t testing.TB, m *seal.Master) (*seal.KeyRecord, *seal.DataKey) {
 	t.Helper()
 	rec, key, err := m.NewKey("acme", ann(), time.Unix(0, 0))
 	if err != nil {
