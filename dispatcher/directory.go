@@ -33,7 +33,7 @@ const (
 type directory struct {
 	view    *stream.View
 	vault   *seal.Vault
-	master  *seal.Master
+	keyring *keyring
 	filters *filters
 	log     *slog.Logger
 	// partition is the only one of webhook-endpoints.
@@ -67,7 +67,7 @@ func (t *target) active() bool { return t.Enabled && (t.state == nil || t.state.
 
 func openDirectory(ctx context.Context, cfg Config, deps Deps, f *filters) (*directory, error) {
 	d := &directory{
-		vault: seal.NewVault(deps.Master, deps.Previous...), master: deps.Master, filters: f, log: deps.Log,
+		vault: seal.NewVault(deps.Master, deps.Previous...), keyring: newKeyring(deps.Master, deps.Now), filters: f, log: deps.Log,
 		partition: stream.TopicPartition{Topic: deps.Kafka.Topic(topic.WebhookEndpoints)}, keys: deps.Kafka.Topic(topic.SubjectKeys),
 		objects: deps.Kafka.Topic(topic.Objects),
 		known:   map[string]targets{},
@@ -227,11 +227,7 @@ func (d *directory) dataKey(ctx context.Context, workspace string, subject objec
 	case !ok:
 		return nil, errErased
 	}
-	rec, err := seal.ParseKeyRecord(value)
-	if err != nil {
-		return nil, err
-	}
-	return d.master.Unwrap(rec)
+	return d.keyring.open(value)
 }
 
 // name is the name of an object as the view has it, with the data key that seals it and that key's id. It is empty, and

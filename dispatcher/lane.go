@@ -15,6 +15,10 @@ const (
 	laneQueue = 100
 	// maxQueueWait is how long a delivery may have to wait in a lane: beyond it, it waits in a retry topic instead.
 	maxQueueWait = 15 * time.Second
+	// comeBackRate is how many deliveries a second come back that a lane has put off while its breaker was opened for the first
+	// time, and half as many for the second time, a third for the third. They would all come when it may be tried once more,
+	// before everything that was planned meanwhile for others in their partition, and most of them in vain.
+	comeBackRate = 250
 	// minDeferral and maxDeferral bound how long a delivery is put off that finds its lane full or broken.
 	minDeferral = 5 * time.Second
 	maxDeferral = 3 * time.Hour
@@ -62,11 +66,11 @@ func (l *lane) offer(j job, now time.Time) (deferral time.Duration, reason strin
 		l.parked--
 	}
 	if wait := l.breaker.until.Sub(now); wait > 0 {
-		return l.deferLocked(wait), "broken"
+		return l.deferLocked(max(wait, l.backLocked())), "broken"
 	}
 	if l.breaker.opened > 0 && (l.breaker.probing || len(l.queue) > 0) {
 		// One delivery at a time finds out whether the endpoint is back.
-		return l.deferLocked(l.breaker.interval()), "broken"
+		return l.deferLocked(max(l.breaker.interval(), l.backLocked())), "broken"
 	}
 	if len(l.queue) >= laneQueue || l.waitLocked(len(l.queue)) > maxQueueWait {
 		return l.deferLocked(l.guessLocked(len(l.queue)+l.parked, j.delivery.Deferrals)), "busy"
@@ -85,6 +89,11 @@ func (l *lane) full(deferrals int) time.Duration {
 func (l *lane) deferLocked(wait time.Duration) time.Duration {
 	l.parked++
 	return min(max(wait, minDeferral), maxDeferral)
+}
+
+// backLocked is when a delivery comes back that is put off now because the lane is broken: behind those before it.
+func (l *lane) backLocked() time.Duration {
+	return time.Duration(l.parked) * time.Duration(max(l.breaker.opened, 1)) * (time.Second / comeBackRate)
 }
 
 // waitLocked is about how long the lane takes for n deliveries.

@@ -141,6 +141,47 @@ func TestALaneTakesWhatItCanAndPutsOffTheRest(t *testing.T) {
 	}
 }
 
+// TestABacklogOfADeadEndpointComesBackBitByBit puts off a backlog, and what comes back of it again, as a dead endpoint does.
+func TestABacklogOfADeadEndpointComesBackBitByBit(t *testing.T) {
+	t.Parallel()
+	const backlog = 20_000
+	l := &lane{width: 2}
+	now := moment()
+	for range breakAfter {
+		l.active++
+		l.ended(now, false, time.Millisecond, 0)
+	}
+	due := make([]time.Time, backlog)
+	for i := range due {
+		wait, reason := l.offer(job{delivery: &webhook.Delivery{}}, now)
+		if wait < breaks()[0] || reason != "broken" {
+			t.Fatalf("delivery %d: %s, %s", i, wait, reason)
+		}
+		due[i] = now.Add(wait)
+	}
+	back := map[int64]int{}
+	for _, at := range due {
+		back[at.Unix()]++
+		// The endpoint fails whenever it is asked.
+		if !l.breaker.until.After(at) {
+			l.breaker.opened, l.breaker.until = 2, at.Add(time.Minute)
+		}
+		wait, _ := l.offer(job{delivery: &webhook.Delivery{Deferrals: 1}}, at)
+		if wait < 2*backlog*time.Second/comeBackRate*9/10 {
+			t.Fatalf("what came back comes again after %s", wait)
+		}
+	}
+	for second, n := range back {
+		// The first ones wait as long as the breaker is open.
+		if first := int(breaks()[0]/time.Second) * comeBackRate; n > comeBackRate && second > moment().Add(breaks()[0]).Unix() || n > first+comeBackRate {
+			t.Errorf("%d come back in second %d", n, second-moment().Unix())
+		}
+	}
+	if len(back) < backlog/comeBackRate-10 {
+		t.Errorf("all of them come back within %d seconds", len(back))
+	}
+}
+
 func TestARateLimitBoundsWhatWaits(t *testing.T) {
 	t.Parallel()
 	l, rate := &lane{width: 8}, 1.0

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
@@ -64,20 +67,38 @@ func (p *planning) count(out *stream.OutputReader) error {
 // Prepare implements stream.Preparer. Every endpoint whose PUT was answered before records were polled is there.
 func (p *planner) Prepare(ctx context.Context) error { return p.directory.caughtUp(ctx) }
 
-// Process implements stream.Handler.
+// shareOf is how many records are worth a goroutine of their own.
+const shareOf = 16
+
+// Process implements stream.Handler. What one record gives does not depend on the others, so that they are planned at the
+// same time; their deliveries keep the order.
 func (p *planner) Process(ctx context.Context, _ int32, in []*stream.Record) ([]*stream.Record, error) {
-	var out []*stream.Record
-	for _, r := range in {
-		planned, err := p.plan(ctx, r)
-		if err != nil {
-			return nil, fmt.Errorf("plan %s: %w", topic.Origin(r.Topic, r.Partition, r.Offset), err)
-		}
-		for _, d := range planned {
-			stream.SetOrigin(d, r)
-		}
-		out = append(out, planned...)
+	planned := make([][]*stream.Record, len(in))
+	share := max(shareOf, (len(in)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	group, ctx := errgroup.WithContext(ctx)
+	for from := 0; from < len(in); from += share {
+		to := min(from+share, len(in))
+		group.Go(func() error {
+			for i, r := range in[from:to] {
+				if ctx.Err() != nil {
+					return ctx.Err() // another one has failed
+				}
+				out, err := p.plan(ctx, r)
+				if err != nil {
+					return fmt.Errorf("plan %s: %w", topic.Origin(r.Topic, r.Partition, r.Offset), err)
+				}
+				for _, d := range out {
+					stream.SetOrigin(d, r)
+				}
+				planned[from+i] = out
+			}
+			return nil
+		})
 	}
-	return out, nil
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(planned...), nil
 }
 
 // Commit implements stream.Handler.

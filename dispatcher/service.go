@@ -120,6 +120,10 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	return s, nil
 }
 
+// planPartitionBytes is about a batch of events. A partition that has a great many does not hold up what was read with them
+// from the others by more than that.
+const planPartitionBytes = 512 << 10
+
 // plan adds the planners, each with the processor that runs it.
 func (s *Service) plan() error {
 	deliveries := []topic.Name{topic.WebhookDeliveries, topic.DeadLetters}
@@ -143,6 +147,7 @@ func (s *Service) plan() error {
 		shared := &planning{role: p.role, records: records{kafka: s.deps.Kafka}, metrics: s.metrics}
 		processor, err := stream.NewProcessor(s.deps.Kafka, stream.ProcessorConfig{
 			Role: p.role, Instance: s.cfg.Instance, Input: p.input, Outputs: p.outputs, MaxBatchRecords: s.cfg.MaxBatch,
+			MaxPartitionBytes: planPartitionBytes,
 		}, p.handler(shared), stream.Deps{Log: s.log, Reg: s.deps.Reg, Traces: s.deps.Traces})
 		if err != nil {
 			return err

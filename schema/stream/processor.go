@@ -29,6 +29,9 @@ type ProcessorConfig struct {
 	// MaxBatchRecords bounds a transaction; 5,000 by default. A batch is what is there when the one before is done:
 	// small when idle, thousands when behind.
 	MaxBatchRecords int
+	// MaxPartitionBytes bounds what one fetch brings of a partition; 4 MiB by default. What a fetch brings is processed
+	// partition by partition, so that one which has much holds up the others for that long.
+	MaxPartitionBytes int32
 	// TxnTimeout is after how long the broker aborts a transaction that hangs; 10 s by default. So long may a dead
 	// processor freeze its output partitions.
 	TxnTimeout time.Duration
@@ -46,6 +49,9 @@ type ProcessorConfig struct {
 func (c ProcessorConfig) withDefaults() ProcessorConfig {
 	if c.MaxBatchRecords == 0 {
 		c.MaxBatchRecords = 5000
+	}
+	if c.MaxPartitionBytes == 0 {
+		c.MaxPartitionBytes = 4 << 20
 	}
 	if c.TxnTimeout == 0 {
 		c.TxnTimeout = 10 * time.Second

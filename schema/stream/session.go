@@ -58,7 +58,7 @@ func (p *Processor) openSession() (*kgo.GroupTransactSession, error) {
 		kgo.OnPartitionsLost(p.onRevoked),
 		kgo.AdjustFetchOffsetsFn(p.onOffsets),
 		kgo.FetchMaxBytes(16<<20),
-		kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.FetchMaxPartitionBytes(p.pc.MaxPartitionBytes),
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
