@@ -53,8 +53,15 @@ type endpointAnswer struct {
 	FailingSince   event.Time `json:"failingSince"`
 	CreatedAt      event.Time `json:"createdAt"`
 	UpdatedAt      event.Time `json:"updatedAt"`
+}
+
+// endpointWritten is the answer to a write of an endpoint.
+type endpointWritten struct {
+	endpointAnswer
+
 	// SigningSecret is shown when it was made, and never again.
-	SigningSecret string `json:"signingSecret,omitempty"`
+	SigningSecret string  `json:"signingSecret,omitempty"`
+	Position      *string `json:"position"`
 }
 
 func answerEndpoint(t *target, now time.Time) endpointAnswer {
@@ -89,44 +96,42 @@ func (s *Service) putEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err := jsonBody(r, &b); err != nil {
 		return err
 	}
-	t, shown, err := s.change(r.Context(), access.From(r.Context()).Workspace, id, func(before *target, now time.Time) (*target, string, error) {
+	a, err := s.change(r.Context(), access.From(r.Context()).Workspace, id, func(before *target, now time.Time) (*target, string, error) {
 		return s.settings(&b, id, before, now)
 	})
 	if err != nil {
 		return err
 	}
-	a := answerEndpoint(t, s.now())
-	a.SigningSecret = shown
 	return web.WriteJSON(w, http.StatusOK, a)
 }
 
 // change reads an endpoint as it is, has it changed, writes it, and waits until it is in force here. Writes of one process
 // are made one at a time; among several processes the last one wins.
-func (s *Service) change(ctx context.Context, workspace, id string, next func(before *target, now time.Time) (*target, string, error)) (*target, string, error) {
+func (s *Service) change(ctx context.Context, workspace, id string, next func(before *target, now time.Time) (*target, string, error)) (*endpointWritten, error) {
 	d, err := s.endpoints()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	select {
 	case s.writing <- struct{}{}:
 		defer func() { <-s.writing }()
 	case <-ctx.Done():
-		return nil, "", fmt.Errorf("wait for another write: %w", ctx.Err())
+		return nil, fmt.Errorf("wait for another write: %w", ctx.Err())
 	}
 	if err := d.view.Barrier(ctx); err != nil {
-		return nil, "", unavailable(err)
+		return nil, unavailable(err)
 	}
 	before, err := d.find(workspace, id)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if before != nil && before.private == nil {
-		return nil, "", before.broken
+		return nil, before.broken
 	}
 	now := s.now().UTC().Truncate(time.Millisecond)
 	t, shown, err := next(before, now)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	t.Workspace, t.ID, t.CreatedAt, t.UpdatedAt = workspace, id, event.TimeOf(now), event.TimeOf(now)
 	if before != nil {
@@ -141,37 +146,51 @@ func (s *Service) change(ctx context.Context, workspace, id string, next func(be
 	}
 	plain, err := t.private.Encode()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if t.Sealed, err = d.vault.Seal(plain, t.AdditionalData()); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	value, err := t.Encode()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	return t, shown, s.write(ctx, d, endpointKey(workspace, id), topic.TypeWebhookEndpoint, workspace, id, value)
+	written, err := s.write(ctx, d, endpointKey(workspace, id), topic.TypeWebhookEndpoint, workspace, id, value)
+	if err != nil {
+		return nil, err
+	}
+	return &endpointWritten{endpointAnswer: answerEndpoint(t, s.now()), SigningSecret: shown, Position: written}, nil
 }
 
-// write appends a record of an endpoint, nil for a tombstone, and waits until it is in force here.
-func (s *Service) write(ctx context.Context, d *directory, key []byte, kind, workspace, id string, value []byte) error {
+// write appends a record of an endpoint, nil for a tombstone, and waits until it is in force here. It returns its position.
+func (s *Service) write(ctx context.Context, d *directory, key []byte, kind, workspace, id string, value []byte) (*string, error) {
 	now := s.now()
 	r := records{kafka: s.deps.Kafka}.record(topic.WebhookEndpoints, 0, key, value, topic.Envelope{
 		ID: id, Type: kind, Workspace: workspace, Time: now,
 	})
 	at, err := s.deps.Producer.Produce(ctx, r)
 	if err != nil {
-		return unavailable(err)
+		return nil, unavailable(err)
 	}
 	if err := d.view.WaitFor(ctx, at[0]); err != nil {
 		// It is durable, so it is not an error: it will be in force as soon as the view has caught up.
 		s.log.WarnContext(ctx, "write not visible yet", "endpoint", id, "error", err.Error())
 	}
-	return nil
+	return positionAt(workspace, topic.WebhookEndpoints, at[0]), nil
 }
 
 func (s *Service) getEndpoint(w http.ResponseWriter, r *http.Request) error {
-	if err := web.Query(r).Err(); err != nil {
+	q := web.Query(r)
+	positions := q.Strings("position")
+	if err := q.Err(); err != nil {
+		return err
+	}
+	d, err := s.endpoints()
+	if err != nil {
+		return err
+	}
+	workspace := access.From(r.Context()).Workspace
+	if err := s.await(r.Context(), workspace, positions, s.shown(d.view, topic.WebhookEndpoints)); err != nil {
 		return err
 	}
 	t, err := s.endpoint(r)
@@ -209,7 +228,7 @@ func (s *Service) endpoint(r *http.Request) (*target, error) {
 
 func (s *Service) listEndpoints(w http.ResponseWriter, r *http.Request) error {
 	const route = "webhook-endpoints"
-	limit, after, err := web.PageParams(r, route, "")
+	limit, after, positions, err := web.PageParams(r, route, "")
 	if err != nil {
 		return err
 	}
@@ -217,10 +236,14 @@ func (s *Service) listEndpoints(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	workspace := access.From(r.Context()).Workspace
+	if err := s.await(r.Context(), workspace, positions, s.shown(d.view, topic.WebhookEndpoints)); err != nil {
+		return err
+	}
 	if err := d.view.Barrier(r.Context(), d.partition); err != nil {
 		return unavailable(err)
 	}
-	all, err := d.of(access.From(r.Context()).Workspace)
+	all, err := d.of(workspace)
 	if err != nil {
 		return err
 	}
@@ -241,7 +264,8 @@ func (s *Service) listEndpoints(w http.ResponseWriter, r *http.Request) error {
 
 // endpointDeleted is the answer to a DELETE, also where the endpoint was gone.
 type endpointDeleted struct {
-	ID string `json:"id"`
+	ID       string  `json:"id"`
+	Position *string `json:"position"`
 }
 
 func (s *Service) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
@@ -257,6 +281,7 @@ func (s *Service) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ctx, workspace := r.Context(), access.From(r.Context()).Workspace
+	var written *string
 	for _, gone := range []struct {
 		key  []byte
 		kind string
@@ -264,11 +289,12 @@ func (s *Service) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
 		{stateKey(workspace, id), topic.TypeWebhookState},
 		{endpointKey(workspace, id), topic.TypeWebhookEndpoint},
 	} {
-		if err := s.write(ctx, d, gone.key, gone.kind, workspace, id, nil); err != nil {
+		if written, err = s.write(ctx, d, gone.key, gone.kind, workspace, id, nil); err != nil {
 			return err
 		}
 	}
-	return web.WriteJSON(w, http.StatusOK, endpointDeleted{id})
+	// The topic has one partition: the second record's position covers the first one.
+	return web.WriteJSON(w, http.StatusOK, endpointDeleted{id, written})
 }
 
 // overlap is how long a secret signs on beside the one that takes its place.
@@ -297,7 +323,7 @@ func (s *Service) rotateSecret(w http.ResponseWriter, r *http.Request) error {
 	if err := web.Query(r).Err(); err != nil {
 		return err
 	}
-	t, shown, err := s.change(r.Context(), access.From(r.Context()).Workspace, id, func(before *target, now time.Time) (*target, string, error) {
+	a, err := s.change(r.Context(), access.From(r.Context()).Workspace, id, func(before *target, now time.Time) (*target, string, error) {
 		if before == nil {
 			return nil, "", noEndpoint()
 		}
@@ -310,7 +336,5 @@ func (s *Service) rotateSecret(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a := answerEndpoint(t, s.now())
-	a.SigningSecret = shown
 	return web.WriteJSON(w, http.StatusOK, a)
 }

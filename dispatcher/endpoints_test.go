@@ -11,6 +11,8 @@ import (
 
 	"github.com/throughline/throughline/schema/schematest"
 	"github.com/throughline/throughline/schema/schematest/contract"
+	"github.com/throughline/throughline/schema/stream"
+	"github.com/throughline/throughline/schema/topic"
 )
 
 // TestAnEndpointIsRegisteredToldAndLookedAt goes the way of somebody who uses the API.
@@ -33,11 +35,26 @@ func TestAnEndpointIsRegisteredToldAndLookedAt(t *testing.T) {
 	})
 	settings := `{"url":"` + hooks.URL + `","events":["event.linked"],"authToken":"s3cret","filter":"data.event.name == \"Viewed\""}`
 	status, body := request(t, api.URL, "ws", http.MethodPut, "/v1/webhook-endpoints/crm", settings)
-	var created endpointAnswer
+	var created endpointWritten
 	if err := json.Unmarshal([]byte(body), &created); err != nil || status != http.StatusOK || created.SigningSecret == "" {
 		t.Fatalf("created: %d %s", status, body)
 	}
 	secret = created.SigningSecret
+	for _, path := range []string{"/v1/webhook-endpoints", "/v1/webhook-endpoints/crm", "/v1/webhook-endpoints/crm/replays"} {
+		path += "?position=" + *created.Position
+		if status, body := request(t, api.URL, "ws", http.MethodGet, path, ""); status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+		if status, body := request(t, api.URL, "other", http.MethodGet, path, ""); status != http.StatusBadRequest || !strings.Contains(body, "bad-position") {
+			t.Errorf("another workspace asks for %s: %d %s", path, status, body)
+		}
+	}
+	// A position of what nobody has written yet is not reached.
+	ahead := positionAt("ws", topic.WebhookEndpoints, stream.Offset{Offset: 1 << 40})
+	status, body = request(t, api.URL, "ws", http.MethodGet, "/v1/webhook-endpoints/crm?position="+*ahead, "")
+	if status != http.StatusServiceUnavailable || !strings.Contains(body, "position-not-reached") {
+		t.Errorf("a position ahead of everything: %d %s", status, body)
+	}
 	w.events(0, 1)
 	if err := <-verified; err != nil {
 		t.Errorf("the delivery does not verify: %v", err)

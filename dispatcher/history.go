@@ -83,6 +83,19 @@ func (s *Service) past() (*history, error) {
 	return h, nil
 }
 
+// historyAt is the history once it has the deliveries of an endpoint that positions cover.
+func (s *Service) historyAt(r *http.Request, endpoint string, positions []string) (*history, error) {
+	if _, err := s.endpoints(); err != nil {
+		return nil, err
+	}
+	h, err := s.past()
+	if err != nil {
+		return nil, err
+	}
+	workspace := access.From(r.Context()).Workspace
+	return h, s.await(r.Context(), workspace, positions, s.planned(workspace, endpoint))
+}
+
 // read runs a statement with limits and calls row for each of its rows.
 func (h *history) read(ctx context.Context, text string, row func(scan func(...any) error) error, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, historyTime)
@@ -174,7 +187,7 @@ func (s *Service) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 	for _, st := range webhook.Statuses() {
 		names = append(names, string(st))
 	}
-	statuses, limit, cursor := q.Enums("status", names...), q.Limit(), q.String("cursor")
+	statuses, limit, cursor, positions := q.Enums("status", names...), q.Limit(), q.String("cursor"), q.Strings("position")
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -186,7 +199,7 @@ func (s *Service) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 	if len(statuses) == 0 {
 		statuses = names
 	}
-	h, err := s.past()
+	h, err := s.historyAt(r, id, positions)
 	if err != nil {
 		return err
 	}
@@ -278,7 +291,7 @@ func (s *Service) listAttempts(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q := web.Query(r)
-	delivery, limit, cursor := q.String("deliveryId"), q.Limit(), q.String("cursor")
+	delivery, limit, cursor, positions := q.String("deliveryId"), q.Limit(), q.String("cursor"), q.Strings("position")
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -287,7 +300,7 @@ func (s *Service) listAttempts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	h, err := s.past()
+	h, err := s.historyAt(r, id, positions)
 	if err != nil {
 		return err
 	}

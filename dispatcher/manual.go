@@ -23,8 +23,9 @@ type testBody struct {
 
 // deliveryAccepted is the answer to what makes a delivery by hand.
 type deliveryAccepted struct {
-	DeliveryID string `json:"deliveryId"`
-	Status     string `json:"status"`
+	DeliveryID string  `json:"deliveryId"`
+	Status     string  `json:"status"`
+	Position   *string `json:"position"`
 }
 
 // testEndpoint sends an example of the catalogue, once, whether or not the endpoint is enabled.
@@ -68,10 +69,13 @@ func (s *Service) send(w http.ResponseWriter, r *http.Request, d *webhook.Delive
 	if err != nil {
 		return err
 	}
-	if _, err := s.deps.Producer.Produce(r.Context(), out); err != nil {
+	at, err := s.deps.Producer.Produce(r.Context(), out)
+	if err != nil {
 		return unavailable(err)
 	}
-	return web.WriteJSON(w, http.StatusAccepted, deliveryAccepted{DeliveryID: d.ID, Status: string(webhook.Pending)})
+	return web.WriteJSON(w, http.StatusAccepted, deliveryAccepted{
+		DeliveryID: d.ID, Status: string(webhook.Pending), Position: positionAt(d.Workspace, topic.WebhookDeliveries, at[0]),
+	})
 }
 
 // retryDelivery makes one more attempt of a delivery, now, whatever became of it.

@@ -48,6 +48,13 @@ type replayAnswer struct {
 	Progress   replayProgress `json:"progress"`
 }
 
+// replayWritten is the answer to what makes or cancels a replay; the position is null where nothing was written.
+type replayWritten struct {
+	replayAnswer
+
+	Position *string `json:"position"`
+}
+
 // replayProgress says how far a replay has come: how many places of the log it has to read and has read, how many events
 // the endpoint wants, and how many were sent.
 type replayProgress struct {
@@ -128,11 +135,12 @@ func (s *Service) postReplay(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.writeJob(ctx, j, replayKey(job.Workspace, job.ID), topic.TypeWebhookReplay, job.Workspace, job.ID, value); err != nil {
+	written, err := s.writeJob(ctx, j, replayKey(job.Workspace, job.ID), topic.TypeWebhookReplay, job.Workspace, job.ID, value)
+	if err != nil {
 		return err
 	}
 	w.Header().Set("Location", "/v1/webhook-replays/"+job.ID)
-	return web.WriteJSON(w, http.StatusAccepted, answerReplay(job))
+	return web.WriteJSON(w, http.StatusAccepted, replayWritten{answerReplay(job), written})
 }
 
 // newReplay checks what was asked for; every broken rule is named.
@@ -173,34 +181,35 @@ func newReplay(b *replayBody, t *target, now time.Time) (*webhook.Replay, error)
 	}, nil
 }
 
-// writeJob appends a record of a replay and waits until it is in force here.
-func (s *Service) writeJob(ctx context.Context, j *jobs, key []byte, kind, workspace, id string, value []byte) error {
+// writeJob appends a record of a replay and waits until it is in force here. It returns its position.
+func (s *Service) writeJob(ctx context.Context, j *jobs, key []byte, kind, workspace, id string, value []byte) (*string, error) {
 	// The producer finds the partition of the key by itself.
 	at, err := s.deps.Producer.Produce(ctx, records{kafka: s.deps.Kafka}.record(topic.WebhookReplays, 0, key, value, topic.Envelope{
 		ID: id, Type: kind, Workspace: workspace, Time: s.now(),
 	}))
 	if err != nil {
-		return unavailable(err)
+		return nil, unavailable(err)
 	}
 	if err := j.view.WaitFor(ctx, at[0]); err != nil {
 		s.log.WarnContext(ctx, "write not visible yet", "replay", id, "error", err.Error())
 	}
-	return nil
+	return positionAt(workspace, topic.WebhookReplays, at[0]), nil
 }
 
 // forget removes a replay from the log, and that it was cancelled.
 func (s *Service) forget(ctx context.Context, j *jobs, old *webhook.Replay) error {
-	if err := s.writeJob(ctx, j, cancelKey(old.Workspace, old.ID), topic.TypeWebhookCancel, old.Workspace, old.ID, nil); err != nil {
+	if _, err := s.writeJob(ctx, j, cancelKey(old.Workspace, old.ID), topic.TypeWebhookCancel, old.Workspace, old.ID, nil); err != nil {
 		return err
 	}
-	return s.writeJob(ctx, j, replayKey(old.Workspace, old.ID), topic.TypeWebhookReplay, old.Workspace, old.ID, nil)
+	_, err := s.writeJob(ctx, j, replayKey(old.Workspace, old.ID), topic.TypeWebhookReplay, old.Workspace, old.ID, nil)
+	return err
 }
 
-// replayOf reads the replay that a path names.
-func (s *Service) replayOf(r *http.Request) (*jobs, *webhook.Replay, error) {
+// replayOf reads the replay that a path names, as positions show it, which a request that changes it has none of.
+func (s *Service) replayOf(r *http.Request, q *web.Params, positions []string) (*jobs, *webhook.Replay, error) {
 	id, err := web.PathVar(r, replayVar, object.ValidateID)
 	if err == nil {
-		err = web.Query(r).Err()
+		err = q.Err()
 	}
 	if err != nil {
 		return nil, nil, err
@@ -209,7 +218,11 @@ func (s *Service) replayOf(r *http.Request) (*jobs, *webhook.Replay, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	job, err := j.find(access.From(r.Context()).Workspace, id)
+	workspace := access.From(r.Context()).Workspace
+	if err := s.await(r.Context(), workspace, positions, s.shown(j.view, topic.WebhookReplays)); err != nil {
+		return nil, nil, err
+	}
+	job, err := j.find(workspace, id)
 	if err == nil && job == nil {
 		err = problem.New(problem.NotFound, "There is no such replay.")
 	}
@@ -217,7 +230,9 @@ func (s *Service) replayOf(r *http.Request) (*jobs, *webhook.Replay, error) {
 }
 
 func (s *Service) getReplay(w http.ResponseWriter, r *http.Request) error {
-	_, job, err := s.replayOf(r)
+	q := web.Query(r)
+	positions := q.Strings("position")
+	_, job, err := s.replayOf(r, q, positions)
 	if err != nil {
 		return err
 	}
@@ -226,20 +241,22 @@ func (s *Service) getReplay(w http.ResponseWriter, r *http.Request) error {
 
 // cancelReplay asks a replay to end. What it has sent stays sent. One that has ended stays as it is.
 func (s *Service) cancelReplay(w http.ResponseWriter, r *http.Request) error {
-	j, job, err := s.replayOf(r)
+	j, job, err := s.replayOf(r, web.Query(r), nil)
 	if err != nil {
 		return err
 	}
+	var written *string
 	if !job.Ended() {
 		value, err := (&webhook.Cancel{ID: job.ID, Workspace: job.Workspace, At: eventTime(s.now())}).Encode()
 		if err != nil {
 			return err
 		}
-		if err := s.writeJob(r.Context(), j, cancelKey(job.Workspace, job.ID), topic.TypeWebhookCancel, job.Workspace, job.ID, value); err != nil {
+		written, err = s.writeJob(r.Context(), j, cancelKey(job.Workspace, job.ID), topic.TypeWebhookCancel, job.Workspace, job.ID, value)
+		if err != nil {
 			return err
 		}
 	}
-	return web.WriteJSON(w, http.StatusAccepted, answerReplay(job))
+	return web.WriteJSON(w, http.StatusAccepted, replayWritten{answerReplay(job), written})
 }
 
 // listReplays answers GET /v1/webhook-endpoints/{id}/replays, the newest first.
@@ -249,7 +266,7 @@ func (s *Service) listReplays(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	limit, after, err := web.PageParams(r, route, id)
+	limit, after, positions, err := web.PageParams(r, route, id)
 	if err != nil {
 		return err
 	}
@@ -257,7 +274,11 @@ func (s *Service) listReplays(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all, err := j.of(access.From(r.Context()).Workspace)
+	workspace := access.From(r.Context()).Workspace
+	if err := s.await(r.Context(), workspace, positions, s.shown(j.view, topic.WebhookReplays)); err != nil {
+		return err
+	}
+	all, err := j.of(workspace)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ type endpointBody struct {
 	FailingSince   json.RawMessage `json:"failingSince"`
 	CreatedAt      json.RawMessage `json:"createdAt"`
 	UpdatedAt      json.RawMessage `json:"updatedAt"`
+	Position       json.RawMessage `json:"position"`
 }
 
 // settings makes an endpoint of a body and of what there was, and says which secret is to be shown. Every broken rule is

@@ -9,7 +9,6 @@ import (
 
 	"github.com/throughline/throughline/schema/event"
 	"github.com/throughline/throughline/schema/object"
-	"github.com/throughline/throughline/schema/position"
 	"github.com/throughline/throughline/schema/problem"
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/topic"
@@ -73,13 +72,9 @@ func (s *Service) await(ctx context.Context, workspace string, positions []strin
 	if len(positions) == 0 {
 		return nil
 	}
-	var all position.Position
-	for _, text := range positions {
-		p, err := position.Parse(text, workspace)
-		if err != nil {
-			return problem.New(problem.BadPosition, "")
-		}
-		all.Merge(p)
+	all, err := web.Positions(positions, workspace)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()

@@ -11,6 +11,7 @@ import (
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/table"
 	"github.com/throughline/throughline/schema/topic"
+	"github.com/throughline/throughline/schema/web"
 )
 
 // linkGroup is the consumer group of link, which turns submissions into events and rejections.
@@ -18,10 +19,6 @@ const linkGroup = "link"
 
 // conversationGroup is the consumer group of the processor of conversations, which turns commands into transitions.
 const conversationGroup = "conversation"
-
-// maxPositions bounds how many positions one read may name. A session that wrote more than that has them merged by time:
-// only the newest of a partition counts.
-const maxPositions = 32
 
 // route says over which hops a write comes to the rows that a read shows.
 type route struct {
@@ -75,7 +72,7 @@ func (w *waiter) await(ctx context.Context, workspace string, texts []string, r 
 func (w *waiter) awaitBy(
 	ctx context.Context, workspace string, texts []string, what string, reach func(context.Context, position.Position) error,
 ) error {
-	covered, err := parsePositions(texts, workspace)
+	covered, err := web.Positions(texts, workspace)
 	if err != nil {
 		return err
 	}
@@ -97,21 +94,6 @@ func (w *waiter) awaitBy(
 	default:
 		return problem.Busy("The progress of the position cannot be read now.", retryAfter).WithCause(err)
 	}
-}
-
-func parsePositions(texts []string, workspace string) (position.Position, error) {
-	var covered position.Position
-	if len(texts) > maxPositions {
-		return covered, problem.Newf(problem.BadPosition, "A read may name %d positions.", maxPositions)
-	}
-	for _, text := range texts {
-		p, err := position.Parse(text, workspace)
-		if err != nil {
-			return covered, problem.New(problem.BadPosition, "").WithCause(err)
-		}
-		covered.Merge(p)
-	}
-	return covered, nil
 }
 
 // reach follows the writes hop by hop. After each hop the high watermark of the next topic is taken: what the hop wrote
@@ -177,17 +159,8 @@ func (w *waiter) reach(ctx context.Context, covered position.Position, r route) 
 
 // passed waits until a group is past what some partitions of a topic have now.
 func (w *waiter) passed(ctx context.Context, group string, t topic.Name, which func(partition int32) bool) error {
-	ends, err := w.watch.EndOffsets(ctx, t)
-	if err != nil {
-		return fmt.Errorf("read end of %s: %w", t, err)
-	}
-	for partition, end := range ends {
-		if end == 0 || !which(partition) {
-			continue
-		}
-		if err := w.committed(ctx, group, t, partition, end); err != nil {
-			return err
-		}
+	if err := w.watch.WaitPassed(ctx, group, t, which); err != nil {
+		return fmt.Errorf("wait for group %s on %s: %w", group, t, err)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/table"
 	"github.com/throughline/throughline/schema/topic"
+	"github.com/throughline/throughline/schema/web"
 )
 
 // pipeline is a broker on which the test itself plays link and the projectors: it writes records and commits offsets.
@@ -214,7 +215,7 @@ func TestPositionOfAnotherWorkspaceOrTooManyAreRefused(t *testing.T) {
 	at.Add(position.Entry{Topic: topic.Submissions, Partition: 0, Offset: 1})
 	mine, other := *at.Encode("ws"), *at.Encode("w2")
 	var many []string
-	for i := range maxPositions + 1 {
+	for i := range web.MaxPositions + 1 {
 		var p position.Position
 		p.Add(position.Entry{Topic: topic.Submissions, Partition: 0, Offset: int64(i)})
 		many = append(many, *p.Encode("ws"))

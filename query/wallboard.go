@@ -128,7 +128,7 @@ func (s *Service) awaitBoard(ctx context.Context, workspace string, positions []
 	w := s.waits.Load()
 	if w == nil {
 		// What cannot become right by waiting is said at once.
-		if _, err := parsePositions(positions, workspace); err != nil {
+		if _, err := web.Positions(positions, workspace); err != nil {
 			return err
 		}
 		return problem.Busy("The service is starting, or stopping.", retryAfter)

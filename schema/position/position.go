@@ -45,7 +45,10 @@ const version = 1
 
 // The numbers of topics in the wire form. They are part of the contract with positions that clients hold.
 func topics() []topic.Name {
-	return []topic.Name{"", topic.Submissions, topic.Objects, topic.Workspaces, topic.ConversationCommands}
+	return []topic.Name{
+		"", topic.Submissions, topic.Objects, topic.Workspaces, topic.ConversationCommands,
+		topic.WebhookEndpoints, topic.WebhookDeliveries, topic.WebhookReplays,
+	}
 }
 
 // Add widens the position to cover a record.

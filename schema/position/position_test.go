@@ -31,6 +31,26 @@ func TestPositionKeepsTheGreatestOffsetOfEachPartition(t *testing.T) {
 	}
 }
 
+// TestPositionsThatClientsHoldKeepTheirMeaning has one of each topic, as it was written once.
+func TestPositionsThatClientsHoldKeepTheirMeaning(t *testing.T) {
+	t.Parallel()
+	var want position.Position
+	for i, name := range []topic.Name{
+		topic.Submissions, topic.Objects, topic.Workspaces, topic.ConversationCommands,
+		topic.WebhookEndpoints, topic.WebhookDeliveries, topic.WebhookReplays,
+	} {
+		want.Add(position.Entry{Topic: name, Partition: int32(i), Offset: int64(100 * i)})
+	}
+	const held = "AfQnjOI8rQIAAAQBZAYCyAEIA6wCCgSQAwwF9AMOBtgEdO7ggodQ"
+	got, err := position.Parse(held, "ws")
+	if err != nil {
+		t.Fatalf("%v; it is written now as %s", err, *want.Encode("ws"))
+	}
+	if diff := cmp.Diff(want.Entries(), got.Entries()); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+}
+
 func TestAnEmptyPositionHasNoText(t *testing.T) {
 	t.Parallel()
 	if s := (position.Position{}).Encode("ws"); s != nil {

@@ -81,6 +81,23 @@ func (w *OffsetWatch) WaitCommitted(ctx context.Context, group string, tp TopicP
 	}
 }
 
+// WaitPassed returns once the group (without the prefix) is past what some partitions of a topic have now.
+func (w *OffsetWatch) WaitPassed(ctx context.Context, group string, t topic.Name, which func(partition int32) bool) error {
+	ends, err := w.EndOffsets(ctx, t)
+	if err != nil {
+		return err
+	}
+	for partition, end := range ends {
+		if end == 0 || !which(partition) {
+			continue
+		}
+		if err := w.WaitCommitted(ctx, group, TopicPartition{w.cfg.Topic(t), partition}, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // poll asks until nobody waits any more.
 func (w *OffsetWatch) poll(ctx context.Context) {
 	tick := time.NewTicker(watchInterval)

@@ -41,14 +41,14 @@ func ReadCursor(route, what, cursor string) (string, error) {
 	return after, nil
 }
 
-// PageParams reads the parameters of a list that has no other.
-func PageParams(r *http.Request, route, what string) (limit int, after string, err error) {
+// PageParams reads the parameters of a list that has no other, and the positions that it is to show.
+func PageParams(r *http.Request, route, what string) (limit int, after string, positions []string, err error) {
 	q := Query(r)
-	limit = q.Limit()
+	limit, positions = q.Limit(), q.Strings("position")
 	cursor := q.String("cursor")
 	if err := q.Err(); err != nil {
-		return 0, "", err
+		return 0, "", nil, err
 	}
 	after, err = ReadCursor(route, what, cursor)
-	return limit, after, err
+	return limit, after, positions, err
 }
