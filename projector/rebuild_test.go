@@ -123,6 +123,45 @@ func TestALateInsertAfterTheExchangeIsDropped(t *testing.T) {
 	w.exact(t, table.Timeline, 2*30)
 }
 
+// TestALateJointInsertAfterTheExchangeIsDropped has an owner announce a joint insert and pause before it sends it.
+func TestALateJointInsertAfterTheExchangeIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	batches, k, rows := w.jointly(t, projections.Timeline(), []int{0, 1, 2}, 3, 10)
+	w.rebuild(t, table.Timeline)
+	w.exact(t, table.Timeline, rows)
+	must(t, k.whole(t.Context(), batches))
+	w.exact(t, table.Timeline, rows)
+}
+
+// TestRebuildFillsUpWhatWasProjectedBeforeTheExchange has records come, and a projector project them, when the new table has
+// caught up for the last time. No projector runs afterwards that could bring them.
+func TestRebuildFillsUpWhatWasProjectedBeforeTheExchange(t *testing.T) {
+	t.Parallel()
+	const early, late = 20, 15
+	w := newWorld(t, 2)
+	s := w.subject(t, "c1")
+	w.events(t, s, "early", early, time.Now())
+	r := w.start(t, w.config())
+	w.caughtUp(t)
+	switches := 0
+	rebuilt, err := Rebuild(t.Context(), w.config(), w.deps(nil), []string{table.Timeline}, func(at Rebuilding) {
+		if at.Step != StepSwitch || switches > 0 {
+			return
+		}
+		switches++
+		w.events(t, s, "late", late, time.Now())
+		w.caughtUp(t)
+		r.stop()
+	})
+	must(t, err)
+	if switches != 1 || rebuilt[0].Generation != 2 || rebuilt[0].Rows != 2*(early+late) {
+		t.Errorf("after %d switches: %+v", switches, rebuilt[0])
+	}
+	w.exact(t, table.Timeline, 2*(early+late))
+	w.reconcile(t, Counts{}, table.Timeline)
+}
+
 func TestRebuildTakesOverRowsWhoseRecordsTheLogDoesNotHave(t *testing.T) {
 	t.Parallel()
 	w := filled(t)
