@@ -11,8 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/throughline/throughline/schema/topic"
 )
 
 // The aims of conversations: how much longer a transition takes than a transaction, and how much of the bare loop a batch
@@ -21,9 +19,6 @@ const (
 	aimTransition  = 2.0
 	aimTransitions = 0.60
 )
-
-// outputsEach is how many records the processor makes of a command: the transition, the snapshot and the reply.
-const outputsEach = 3
 
 // Conversations measures transitions of conversations beside bare transactions.
 func Conversations(ctx context.Context, cfg ConversationsConfig, out, progress io.Writer, log *slog.Logger) error {
@@ -49,7 +44,10 @@ func measureConversations(ctx context.Context, cfg ConversationsConfig, sum *Sum
 	if err := b.transition(ctx, cfg, sum); err != nil {
 		return err
 	}
-	return b.transitions(ctx, cfg, sum)
+	if err := b.transitions(ctx, cfg, sum); err != nil {
+		return err
+	}
+	return b.decisions(ctx, cfg, sum)
 }
 
 // transition measures one transition at a time at light load, beside one transaction at a time.
@@ -68,7 +66,7 @@ func (b *bench) transition(ctx context.Context, cfg ConversationsConfig, sum *Su
 	if err != nil {
 		return err
 	}
-	limit, err := b.bareTransactions(ctx, outputsEach, cfg.Time)
+	limit, err := b.bareTransactions(ctx, len(decisionTopics()), cfg.Time)
 	if err != nil {
 		return err
 	}
@@ -106,7 +104,7 @@ func (b *bench) awaitDecisions(ctx context.Context) error {
 // transitions measures batches, beside the bare loop over the commands that they were.
 func (b *bench) transitions(ctx context.Context, cfg ConversationsConfig, sum *Summary) error {
 	b.say("transitions in batches, load %s", loadAverage())
-	lags, err := b.openLags()
+	lags, err := b.openLags(b.kafka)
 	if err != nil {
 		return err
 	}
@@ -138,27 +136,14 @@ func (b *bench) transitions(ctx context.Context, cfg ConversationsConfig, sum *S
 	if err := errors.Join(err, profiled()); err != nil {
 		return err
 	}
-	topics := []topic.Name{topic.ConversationCommands}
-	bare, err := start(ctx, spec{
-		Role: roleTransact, Brokers: b.kafka.Brokers, Prefix: b.kafka.Prefix, Dir: filepath.Join(b.dir, roleTransact), Log: "warn",
-		Topics: topics, Outputs: outputsEach,
-	})
+	limit, err := b.bareDecisions(ctx, lags)
 	if err != nil {
-		return err
-	}
-	readings := []reading{{transactGroup, topics}}
-	waiting, err := lags.of(ctx, readings)
-	if err != nil {
-		return errors.Join(err, bare.stop())
-	}
-	share, took, err := lags.drained(ctx, readings, func() error { return nil })
-	if err := errors.Join(err, bare.stop()); err != nil {
 		return err
 	}
 	sum.add(Measure{
 		Part: "conversations", Name: fmt.Sprintf("batches of %d, %d clients", size, senders), Unit: "transitions/s",
-		Ours: float64(l.requests*size) / l.took.Seconds(), Limit: float64(waiting) * share / took.Seconds(),
-		By: "the client library's loop, three records of each", Aim: aimTransitions,
+		Ours: float64(l.requests*size) / l.took.Seconds(), Limit: limit.rate,
+		By: "the client library's loop that writes the same records", Aim: aimTransitions,
 	})
 	return nil
 }

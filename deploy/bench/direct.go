@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline/throughline/schema/run"
+	"github.com/throughline/throughline/schema/stream"
 	"github.com/throughline/throughline/schema/topic"
 )
 
@@ -53,7 +54,7 @@ func serveDirect(ctx context.Context, s spec, log *slog.Logger, stdout io.Writer
 
 // answerLoad reads the sample from what the edge has written so far.
 func (d *direct) answerLoad(w http.ResponseWriter, r *http.Request) {
-	sample, err := d.read(r.Context())
+	sample, err := readSample(r.Context(), d.spec, topic.Submissions, directTopic)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -62,11 +63,13 @@ func (d *direct) answerLoad(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, produced{Records: len(sample)})
 }
 
-func (d *direct) read(ctx context.Context) ([]kgo.Record, error) {
+// readSample reads some records of a topic, to be written to another one.
+func readSample(ctx context.Context, s spec, from, to topic.Name) ([]kgo.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(d.spec.Brokers...), kgo.ConsumeTopics(d.spec.Prefix+"."+string(topic.Submissions)),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	kafka := stream.Config{Prefix: s.Prefix}
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.ConsumeTopics(kafka.Topic(from)),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +78,10 @@ func (d *direct) read(ctx context.Context) ([]kgo.Record, error) {
 	for len(sample) < sampleSize {
 		fetches := client.PollRecords(ctx, sampleSize-len(sample))
 		if err := fetches.Err(); err != nil {
-			return nil, fmt.Errorf("read records of the edge: have %d: %w", len(sample), err)
+			return nil, fmt.Errorf("read records of %s: have %d: %w", from, len(sample), err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			sample = append(sample, kgo.Record{Topic: d.spec.Prefix + "." + directTopic, Key: r.Key, Value: r.Value, Headers: r.Headers})
+			sample = append(sample, kgo.Record{Topic: kafka.Topic(to), Key: r.Key, Value: r.Value, Headers: r.Headers})
 		})
 	}
 	return sample, nil

@@ -25,13 +25,13 @@ type lags struct {
 	kafka stream.Config
 }
 
-func (b *bench) openLags() (lags, error) {
-	client, err := stream.Open(b.kafka, b.log, nil)
+func (b *bench) openLags(kafka stream.Config) (lags, error) {
+	client, err := stream.Open(kafka, b.log, nil)
 	if err != nil {
 		return lags{}, err
 	}
 	b.opened.Add(func() error { client.Close(); return nil })
-	return lags{kadm.NewClient(client), b.kafka}, nil
+	return lags{kadm.NewClient(client), kafka}, nil
 }
 
 // of is the sum over all groups of what they have not committed yet.

@@ -51,8 +51,9 @@ type spec struct {
 	// Store is where rows go, or come from; Block is how many of them are inserted at a time.
 	Store store.Config `json:"store,omitzero"`
 	Block int          `json:"block,omitzero"`
-	// Outputs is how many records a bare processor makes of one.
-	Outputs int `json:"outputs,omitzero"`
+	// Outputs are topics of whose records a bare processor writes one for each that it reads; it writes that one again where
+	// none are named.
+	Outputs []topic.Name `json:"outputs,omitempty"`
 }
 
 // hello is what a server under test says when it listens.

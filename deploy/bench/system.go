@@ -77,7 +77,7 @@ func (b *bench) openEdge(ctx context.Context) (err error) {
 	if err := b.connect(ctx); err != nil {
 		return err
 	}
-	if _, err := stream.EnsureTopics(ctx, b.kafka, stream.Deps{Log: b.log}, transactTopics(b.cfg.partitions()), 1); err != nil {
+	if _, err := stream.EnsureTopics(ctx, b.kafka, stream.Deps{Log: b.log}, transactTopics(b.cfg.partitions(), len(decisionTopics())), 1); err != nil {
 		return err
 	}
 	b.edge, err = b.start(ctx, spec{
@@ -101,7 +101,7 @@ func (s *systemBench) prepare(ctx context.Context) (err error) {
 	if s.store, err = s.tables(ctx, "whole"); err != nil {
 		return err
 	}
-	if s.lags, err = s.openLags(); err != nil {
+	if s.lags, err = s.openLags(s.kafka); err != nil {
 		return err
 	}
 	s.kafkaPids, err = s.brokerPids()

@@ -25,10 +25,24 @@ const (
 	transactRecords = 5000
 )
 
-// serveTransact is the least that a processor can be: the client library's loop of consuming, producing and committing in
-// transactions. What it produces are the records that it read, as often as the spec says.
+// bareProcessor is the least that a processor can be: the client library's loop of consuming, producing and committing in
+// transactions. For each record that it reads it writes one of each sample, or, where there are none, what it has read.
+type bareProcessor struct {
+	session *kgo.GroupTransactSession
+	to      string
+	samples [][]kgo.Record
+}
+
 func serveTransact(ctx context.Context, s spec, log *slog.Logger, stdout io.Writer) error {
 	kafka := stream.Config{Brokers: s.Brokers, Prefix: s.Prefix}
+	p := bareProcessor{to: kafka.Topic(transactTopic)}
+	for i, from := range s.Outputs {
+		sample, err := readSample(ctx, s, from, transactedTo(i))
+		if err != nil {
+			return err
+		}
+		p.samples = append(p.samples, sample)
+	}
 	session, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(s.Brokers...), kgo.TransactionalID(kafka.Group(transactGroup)), kgo.ConsumerGroup(kafka.Group(transactGroup)),
 		kgo.ConsumeTopics(kafka.Topics(s.Topics...)...), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
@@ -39,13 +53,14 @@ func serveTransact(ctx context.Context, s spec, log *slog.Logger, stdout io.Writ
 		return fmt.Errorf("open session: %w", err)
 	}
 	defer session.Close()
+	p.session = session
 	front, err := listen(ctx, log, nil, http.NewServeMux(), stdout)
 	if err != nil {
 		return err
 	}
 	work := run.Service{Name: "transact", Run: func(ctx context.Context) error {
 		for ctx.Err() == nil {
-			if err := transact(ctx, session, kafka.Prefix+"."+transactTopic, max(s.Outputs, 1)); err != nil && ctx.Err() == nil {
+			if err := p.round(ctx); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
@@ -54,30 +69,39 @@ func serveTransact(ctx context.Context, s spec, log *slog.Logger, stdout io.Writ
 	return ended(run.Group{Log: log}.Run(ctx, append(front, work)...))
 }
 
-// transact is one round of the loop.
-func transact(ctx context.Context, session *kgo.GroupTransactSession, to string, outputs int) error {
-	fetches := session.PollRecords(ctx, transactRecords)
+// round is one transaction.
+func (p *bareProcessor) round(ctx context.Context) error {
+	fetches := p.session.PollRecords(ctx, transactRecords)
 	if err := fetches.Err0(); err != nil || fetches.NumRecords() == 0 {
 		return err
 	}
-	if err := session.Begin(); err != nil {
+	if err := p.session.Begin(); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	failed := make(chan error, 1)
-	fetches.EachRecord(func(r *kgo.Record) {
-		for range outputs {
-			out := &kgo.Record{Topic: to, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers}
-			session.Produce(ctx, out, func(_ *kgo.Record, err error) {
-				if err != nil {
-					select {
-					case failed <- err:
-					default:
-					}
+	produce := func(r *kgo.Record) {
+		p.session.Produce(ctx, r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				select {
+				case failed <- err:
+				default:
 				}
-			})
+			}
+		})
+	}
+	n := 0
+	fetches.EachRecord(func(r *kgo.Record) {
+		for _, sample := range p.samples {
+			out := sample[n%len(sample)]
+			out.Partition = r.Partition
+			produce(&out)
 		}
+		if len(p.samples) == 0 {
+			produce(&kgo.Record{Topic: p.to, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers})
+		}
+		n++
 	})
-	if err := session.Client().Flush(ctx); err != nil {
+	if err := p.session.Client().Flush(ctx); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	select {
@@ -85,7 +109,7 @@ func transact(ctx context.Context, session *kgo.GroupTransactSession, to string,
 		return fmt.Errorf("produce: %w", err)
 	default:
 	}
-	_, err := session.End(ctx, kgo.TryCommit)
+	_, err := p.session.End(ctx, kgo.TryCommit)
 	return err
 }
 
@@ -119,7 +143,14 @@ func (b *bench) bareTransactions(ctx context.Context, records int, d time.Durati
 	return l, nil
 }
 
-// transactTopics are what the bare processor writes to.
-func transactTopics(partitions int) []topic.Spec {
-	return []topic.Spec{{Name: transactTopic, Partitions: partitions}}
+// transactedTo is where the bare processor writes the records of its i-th output.
+func transactedTo(i int) topic.Name { return topic.Name(fmt.Sprintf("%s-%d", transactTopic, i)) }
+
+// transactTopics are what the bare processor writes to: one topic, or one for each output.
+func transactTopics(partitions, outputs int) []topic.Spec {
+	all := []topic.Spec{{Name: transactTopic, Partitions: partitions}}
+	for i := range outputs {
+		all = append(all, topic.Spec{Name: transactedTo(i), Partitions: partitions})
+	}
+	return all
 }

@@ -181,7 +181,7 @@ func (b *batch) link(ctx context.Context, t *conv.Transition, before *conv.Conve
 // newKey gives a new conversation its data key: the one under which it was PUT as an object before, or a new one. It has
 // one even where nothing is personal yet, because events that are posted to it are sealed with it.
 func (b *batch) newKey(t *conv.Transition, e *entry) error {
-	id, key, err := b.objects.CurrentKey(t.Workspace, t.Ref())
+	id, key, err := b.keyOfObject(t)
 	if errors.Is(err, registry.ErrErased) {
 		var record *stream.Record
 		if id, key, record, err = b.sealing.NewKey(t.Workspace, t.Ref()); err == nil {
@@ -193,6 +193,19 @@ func (b *batch) newKey(t *conv.Transition, e *entry) error {
 	}
 	t.KeyID, e.key = id, key
 	return nil
+}
+
+// keyOfObject is the data key under which a conversation was PUT. Most never were, which is found sooner than that they have
+// no key.
+func (b *batch) keyOfObject(t *conv.Transition) (string, *seal.DataKey, error) {
+	_, known, err := b.objects.Object(t.Workspace, t.Ref())
+	if err != nil {
+		return "", nil, err
+	}
+	if !known {
+		return "", nil, registry.ErrErased
+	}
+	return b.objects.CurrentKey(t.Workspace, t.Ref())
 }
 
 // seal closes the personal part of a transition with the data key of its conversation. Where the key is gone the subject

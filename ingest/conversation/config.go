@@ -41,7 +41,7 @@ type Config struct {
 }
 
 // DefaultConfig is that of an installation with one processor.
-func DefaultConfig() Config { return Config{Instance: "conversations-0", MaxBatch: 2500} }
+func DefaultConfig() Config { return Config{Instance: "conversations-0", MaxBatch: 5000} }
 
 // Validate reports everything that is wrong with a Config.
 func (c Config) Validate() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/throughline/throughline/ingest/derive"
@@ -27,7 +28,9 @@ type handler struct {
 	metrics  *metrics
 	log      *slog.Logger
 	embedded bool
-	// writing are writes of data keys that the transaction has to wait for.
+	// writing are writes of data keys that the transaction has to wait for. mu guards it: partitions are processed side by
+	// side.
+	mu      sync.Mutex
 	writing []<-chan error
 	// partitions is the number of partitions of commands, and so of the outputs.
 	partitions int
@@ -71,7 +74,9 @@ func (h *handler) writeKeys(ctx context.Context, keys []*stream.Record) {
 		return
 	}
 	written := make(chan error, 1)
+	h.mu.Lock()
 	h.writing = append(h.writing, written)
+	h.mu.Unlock()
 	go func() {
 		_, err := h.producer.Produce(ctx, keys...)
 		if err == nil {

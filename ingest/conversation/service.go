@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/throughline/throughline/ingest/local"
 	"github.com/throughline/throughline/schema/stream"
@@ -36,6 +37,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		Input:           topic.ConversationCommands,
 		Outputs:         []topic.Name{topic.Conversations, topic.ConversationState, topic.CommandReplies, topic.DeadLetters},
 		MaxBatchRecords: cfg.MaxBatch,
+		// Deciding takes no more than processor time, and partitions share nothing.
+		SideBySide: runtime.GOMAXPROCS(0),
 	}, s.handler, stream.Deps{Log: deps.Log, Reg: deps.Reg, Traces: deps.Traces})
 	if err != nil {
 		return nil, fmt.Errorf("configure conversations: %w", err)

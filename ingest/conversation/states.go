@@ -17,7 +17,7 @@ const storeForm = 1
 
 // states are the snapshots of all conversations of the partitions that are owned, on disk. They change in two steps, as
 // stream demands: put works on an overlay that get sees, commit writes it together with the checkpoint, discard drops it.
-// It is used from one goroutine.
+// It is used from one goroutine, but for get and put of different partitions.
 type states struct {
 	db    *pebble.DB
 	parts map[int32]*partition

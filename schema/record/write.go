@@ -16,6 +16,12 @@ import (
 // Writer appends JSON to B as encoding/json would write it.
 type Writer struct{ B []byte }
 
+// Begin begins an object of about so many bytes, which are allocated at once.
+func Begin(size int) Writer { return Writer{B: append(make([]byte, 0, size), '{')} }
+
+// End ends the object and gives its bytes.
+func (w *Writer) End() []byte { return append(w.B, '}') }
+
 // Raw appends a text as it is.
 func (w *Writer) Raw(text string) { w.B = append(w.B, text...) }
 

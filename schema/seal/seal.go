@@ -187,9 +187,12 @@ func (m *Master) ExternalToken(workspace string, t object.Type, externalID strin
 // Encode writes the record's value: the bytes that json.Marshal would give, by hand because every new conversation has a
 // key.
 func (r *KeyRecord) Encode() ([]byte, error) {
-	const room = 512
-	w := record.Writer{B: make([]byte, 0, room)}
-	w.Raw("{")
+	at, err := r.CreatedAt.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode subject key: %w", err)
+	}
+	const room = 448 // for most
+	w := record.Begin(room)
 	w.Int("v", int64(r.Version))
 	w.Text("keyId", r.ID)
 	w.Text("workspace", r.Workspace)
@@ -200,14 +203,9 @@ func (r *KeyRecord) Encode() ([]byte, error) {
 	w.Raw(`"`)
 	w.B = base64.StdEncoding.AppendEncode(w.B, r.Wrapped)
 	w.Raw(`"`)
-	at, err := r.CreatedAt.MarshalJSON()
-	if err != nil {
-		return nil, fmt.Errorf("encode subject key: %w", err)
-	}
 	w.Name("createdAt")
 	w.B = append(w.B, at...)
-	w.Raw("}")
-	return w.B, nil
+	return w.End(), nil
 }
 
 // decodeKeyRecord reads a value in the form in which Encode writes it. ok is false where it is in another.

@@ -4,7 +4,8 @@ import (
 	"context"
 )
 
-// Handler is what a Processor runs. Its methods are called from one goroutine, never at the same time.
+// Handler is what a Processor runs. Its methods are called from one goroutine, never at the same time; but for Process, where
+// ProcessorConfig.SideBySide says so.
 //
 // A Handler keeps state per input partition: what the partition's outputs say. State changes in two steps, so that
 // an aborted transaction leaves no trace: Process works on an overlay, Commit makes the overlay permanent, Discard

@@ -32,6 +32,9 @@ type ProcessorConfig struct {
 	// MaxPartitionBytes bounds what one fetch brings of a partition; 4 MiB by default. What a fetch brings is processed
 	// partition by partition, so that one which has much holds up the others for that long.
 	MaxPartitionBytes int32
+	// SideBySide is how many partitions of a batch are processed at the same time; 1 by default. Where it is more, the
+	// handler's Process is called from as many goroutines, each with a partition of its own.
+	SideBySide int
 	// TxnTimeout is after how long the broker aborts a transaction that hangs; 10 s by default. So long may a dead
 	// processor freeze its output partitions.
 	TxnTimeout time.Duration
@@ -52,6 +55,9 @@ func (c ProcessorConfig) withDefaults() ProcessorConfig {
 	}
 	if c.MaxPartitionBytes == 0 {
 		c.MaxPartitionBytes = 4 << 20
+	}
+	if c.SideBySide == 0 {
+		c.SideBySide = 1
 	}
 	if c.TxnTimeout == 0 {
 		c.TxnTimeout = 10 * time.Second

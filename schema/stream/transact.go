@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 )
 
 // process asks the handler for the outputs of what was polled, partition by partition.
@@ -18,32 +19,47 @@ func (p *Processor) process(ctx context.Context, polled map[int32][]*Record) ([]
 			return nil, fmt.Errorf("prepare: %w", err)
 		}
 	}
-	var outputs []*Record
-	inputs := 0
-	for _, n := range slices.Sorted(maps.Keys(polled)) {
+	partitions := slices.Sorted(maps.Keys(polled))
+	asked, made, inputs := make([][]*Record, len(partitions)), make([][]*Record, len(partitions)), 0
+	for i, n := range partitions {
 		in, err := p.unanswered(n, polled[n])
 		if err != nil {
 			return nil, err
 		}
-		if len(in) == 0 {
-			continue
-		}
-		inputs += len(in)
-		out, err := p.handler.Process(ctx, n, in)
-		if err != nil {
-			return nil, fmt.Errorf("process partition %d: %w", n, err)
-		}
-		p.inherit(ctx, in, out)
-		for _, r := range out {
-			checked, err := p.checkOutput(r)
-			if err != nil {
-				return nil, err
-			}
-			outputs = append(outputs, checked)
-		}
+		asked[i], inputs = in, inputs+len(in)
+	}
+	// Not one with a context: what a handler leaves to Finish would be cut off when the last partition is done.
+	var group errgroup.Group
+	group.SetLimit(p.pc.SideBySide)
+	for i, n := range partitions {
+		group.Go(func() (err error) {
+			made[i], err = p.processPartition(ctx, n, asked[i])
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
 	}
 	p.metrics.batch.Observe(float64(inputs))
-	return outputs, nil
+	return slices.Concat(made...), nil
+}
+
+// processPartition asks the handler for the outputs of one partition.
+func (p *Processor) processPartition(ctx context.Context, n int32, in []*Record) ([]*Record, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	out, err := p.handler.Process(ctx, n, in)
+	if err != nil {
+		return nil, fmt.Errorf("process partition %d: %w", n, err)
+	}
+	p.inherit(ctx, in, out)
+	for i, r := range out {
+		if out[i], err = p.checkOutput(r); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // unanswered leaves out markers, and inputs whose outputs are in the log already.
