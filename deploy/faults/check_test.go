@@ -62,6 +62,9 @@ func (w *world) settle(ctx context.Context, l *ledger) error {
 	if len(named) > 0 {
 		want["SELECT count() FROM objects FINAL WHERE (object_id, name) IN ("+strings.Join(named, ", ")+")"] = uint64(len(named))
 	}
+	if w.receiver != nil {
+		want["SELECT uniqExact("+toldOf+") FROM webhook_attempts WHERE status = 'SUCCEEDED'"] = uint64(len(l.told()))
+	}
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
@@ -103,6 +106,7 @@ func (w *world) check(t *testing.T, l *ledger) *differences {
 	w.checkTimeline(t, l, d)
 	w.checkTransitions(t, l, d)
 	w.checkObjects(t, l, d)
+	w.checkWebhooks(t, l, d)
 	return d
 }
 

@@ -43,6 +43,8 @@ func lanes() (names []string, all []Lane) {
 		{"kafka-line", Lane{Targets: []string{"kafka-0-line", "kafka-1-line", "kafka-2-line"}, Kinds: lines, Gap: 8 * time.Second, Longest: 5 * time.Second}},
 		// An insert takes milliseconds: it is held up often and for long, so that kills of the projector fall into one.
 		{"clickhouse-line", Lane{Targets: []string{"clickhouse-line"}, Kinds: []Kind{Cut, Stall, Stall, Slow}, Gap: 6 * time.Second, Longest: 9 * time.Second}},
+		{"dispatcher-a", Lane{Targets: []string{"dispatcher-a"}, Kinds: processes, Gap: 14 * time.Second, Longest: 4 * time.Second, Past: pastSession}},
+		{"dispatcher-b", Lane{Targets: []string{"dispatcher-b"}, Kinds: processes, Gap: 16 * time.Second, Longest: 4 * time.Second, Past: pastSession}},
 	} {
 		names, all = append(names, row.name), append(all, row.lane)
 	}
@@ -98,7 +100,7 @@ func TestLinkersThatComeAndGoAnswerEverySubmissionOnce(t *testing.T) {
 func TestNothingIsLostOrDoubledWhateverFails(t *testing.T) {
 	needApacheKafka(t)
 	plan, seed, length := planned(t, 1)
-	w := newWorld(t, members{ingest: 2, projector: 2})
+	w := newWorld(t, members{ingest: 2, projector: 2, dispatcher: 2})
 	w.survive(t, plan, seed, length, 20*time.Millisecond)
 }
 

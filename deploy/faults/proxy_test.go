@@ -14,13 +14,17 @@ import (
 // toxic is the name of what a fault puts into a proxy, and of the same for the other direction.
 const toxic = "fault"
 
+// loopback is where proxies and services listen, which give their ports up for a while and want them back. Connections to
+// other places begin at 127.0.0.1, and would take such a port there.
+const loopback = "127.0.0.2"
+
 // proxy stands between the services and a server.
 type proxy struct{ *toxiproxy.Proxy }
 
 // newProxy starts a proxy in front of an address.
 func newProxy(name, upstream string) (proxy, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	p := proxy{toxiproxy.NewProxy(server, name, "127.0.0.1:0", upstream)}
+	p := proxy{toxiproxy.NewProxy(server, name, loopback+":0", upstream)}
 	if err := p.Start(); err != nil {
 		return proxy{}, fmt.Errorf("start proxy of %s: %w", name, err)
 	}

@@ -40,6 +40,9 @@ type world struct {
 	key string // of the API
 	// edges are the addresses of the write side.
 	edges []string
+	// dispatchers are the addresses of the dispatchers' API, and receiver is where they post to; nil where there are none.
+	dispatchers []string
+	receiver    *receiver
 	// kafka is the cluster, around the proxies.
 	kafka stream.Config
 	// direct are the variables of commands that go around the proxies.
@@ -63,7 +66,7 @@ func (w *world) note(format string, args ...any) {
 }
 
 // members is how many processes of a service there are.
-type members struct{ ingest, projector int }
+type members struct{ ingest, projector, dispatcher int }
 
 // newWorld starts everything and waits until it works.
 func newWorld(t *testing.T, n members) *world {
@@ -98,7 +101,14 @@ func newWorld(t *testing.T, n members) *world {
 	for i := range n.projector {
 		w.serve("projector", i, proxied)
 	}
+	for i := range n.dispatcher {
+		w.serve("dispatcher", i, proxied)
+	}
 	w.awaitEdges()
+	if n.dispatcher > 0 {
+		w.receiver = newReceiver(t)
+		w.register()
+	}
 	return w
 }
 
@@ -195,10 +205,14 @@ func (w *world) serve(kind string, i int, vars []string) {
 	listen := freePort(w.t)
 	s.vars = append([]string{
 		"THROUGHLINE_LISTEN=" + listen, "THROUGHLINE_ADMIN_LISTEN=" + freePort(w.t), "THROUGHLINE_LINK_INSTANCE=" + name,
+		"THROUGHLINE_WEBHOOK_INSTANCE=" + name, "THROUGHLINE_WEBHOOK_ALLOW=127.0.0.0/8:*", "THROUGHLINE_WEBHOOK_PLAIN_HTTP=true",
 		"GOMEMLIMIT=256MiB",
 	}, vars...)
-	if kind == "ingest" {
+	switch kind {
+	case "ingest":
 		w.edges = append(w.edges, "http://"+listen)
+	case "dispatcher":
+		w.dispatchers = append(w.dispatchers, "http://"+listen)
 	}
 	w.targets[name] = s
 	w.services = append(w.services, s)
@@ -228,7 +242,7 @@ func (w *world) awaitEdges() {
 func freePort(t *testing.T) string {
 	t.Helper()
 	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(t.Context(), "tcp", loopback+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
