@@ -12,6 +12,7 @@ import (
 type Figures struct {
 	EventsPerSecond float64       `json:"eventsPerSecond"`
 	P50             time.Duration `json:"p50,omitzero"`
+	P90             time.Duration `json:"p90,omitzero"`
 	P99             time.Duration `json:"p99,omitzero"`
 	// CPU, Mallocs and AllocBytes are those of the server, an event.
 	CPU        time.Duration `json:"cpuPerEvent"`

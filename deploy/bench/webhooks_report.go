@@ -77,8 +77,14 @@ func (r *WebhooksReport) write(out io.Writer) error {
 	fmt.Fprintf(&b, "\nfrom the POST to the edge to the receiver, %d a second: p50 %.1f ms, p99 %.1f ms\n",
 		r.Config.PostRate, middle(r.Posted, p50), middle(r.Posted, p99))
 	if r.Config.Backlog > 0 {
-		fmt.Fprintf(&b, "p99 of the healthy beside %d deliveries for a dead endpoint: %.1f ms before, %.1f ms while they were planned and put off (%s), %.1f ms after\n",
-			r.Config.Backlog, p99(r.Before), p99(r.During), r.PutOffIn.Round(time.Second/10), p99(r.After))
+		fmt.Fprintf(&b, "the healthy beside %d deliveries for a dead endpoint, which were planned and put off within %s; p50, p90 and p99, ms:\n",
+			r.Config.Backlog, r.PutOffIn.Round(time.Second/10))
+		for _, at := range []struct {
+			when string
+			Figures
+		}{{"before", r.Before}, {"while they were planned", r.During}, {"while they waited", r.After}} {
+			fmt.Fprintf(&b, "  %s: %.1f, %.1f, %.1f\n", at.when, milliseconds(at.P50), milliseconds(at.P90), milliseconds(at.P99))
+		}
 	}
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return fmt.Errorf("write report: %w", err)

@@ -95,6 +95,7 @@ const maxSamples = 500
 type received struct {
 	Count int           `json:"count"`
 	P50   time.Duration `json:"p50"`
+	P90   time.Duration `json:"p90"`
 	P99   time.Duration `json:"p99"`
 }
 
@@ -134,7 +135,7 @@ func (r *receiver) received() received {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := load{latencies: slices.Sorted(slices.Values(r.latencies))}
-	return received{Count: len(l.latencies), P50: l.quantile(0.5), P99: l.quantile(0.99)}
+	return received{Count: len(l.latencies), P50: l.quantile(0.5), P90: l.quantile(0.9), P99: l.quantile(0.99)}
 }
 
 // ServeHTTP implements http.Handler.

@@ -98,12 +98,6 @@ type Timing struct {
 	Total     int64 `json:"total,omitempty"`
 }
 
-// Encode writes the record's value.
-func (a *Attempt) Encode() ([]byte, error) {
-	a.Version = RecordVersion
-	return encode("attempt", a)
-}
-
 // ParseAttempt reads a record's value. It ignores members that it does not know.
 func ParseAttempt(value []byte) (*Attempt, error) {
 	var a Attempt

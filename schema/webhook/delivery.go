@@ -62,17 +62,14 @@ func (d *Delivery) Since() event.Time {
 	return d.ReplayedAt
 }
 
-// Encode writes the record's value.
-func (d *Delivery) Encode() ([]byte, error) {
-	d.Version = RecordVersion
-	return encode("delivery", d)
-}
-
 // ParseDelivery reads a record's value. It ignores members that it does not know.
 func ParseDelivery(value []byte) (*Delivery, error) {
-	var d Delivery
-	if err := decode("delivery", value, &d, &d.Version); err != nil {
-		return nil, err
+	d, ok := decodeDelivery(string(value))
+	if !ok || d.Version != RecordVersion {
+		d = Delivery{}
+		if err := decode("delivery", value, &d, &d.Version); err != nil {
+			return nil, err
+		}
 	}
 	if d.ID == "" || d.Workspace == "" || d.Endpoint == "" || d.Type == "" {
 		return nil, errors.New("parse webhook delivery: id, workspace, endpoint and type are required")
