@@ -58,67 +58,126 @@ func measurePages(ctx context.Context, cfg PagesConfig, sum *Summary, progress i
 	if p.database, err = b.startDatabase(ctx); err != nil {
 		return err
 	}
+	kinds := pageKinds()
+	var all []*sized
 	for _, rows := range cfg.Size {
-		if err := p.size(ctx, rows); err != nil {
+		of, err := p.size(ctx, rows, len(kinds))
+		if err != nil {
 			return err
 		}
+		b.opened.Add(of.conn.Close)
+		all = append(all, of)
+	}
+	if err := p.measure(ctx, all, kinds); err != nil {
+		return err
+	}
+	for _, of := range all {
+		p.report(of, kinds)
 	}
 	return nil
 }
 
-// size measures pages over a table of so many rows.
-func (p *pagesBench) size(ctx context.Context, rows int) (err error) {
-	name := fmt.Sprintf("pages_%d", rows)
-	to, err := p.tables(ctx, name)
-	if err != nil {
-		return err
-	}
-	conn, err := store.Open(ctx, to, store.ReadWrite)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	if err := p.fill(ctx, conn, rows); err != nil {
-		return err
-	}
-	server, err := p.startQuery(ctx, spec{Dir: filepath.Join(p.dir, name), Store: to})
-	if err != nil {
-		return err
-	}
-	p.say("pages over %d rows, load %s", rows, loadAverage())
+// pageKind is a page that is measured.
+type pageKind struct {
+	name string
+	path func(int) string
+	aim  float64
+}
+
+func pageKinds() []pageKind {
 	search := func(word string) func(int) string { return func(int) string { return "/v1/search?q=" + word } }
-	for _, kind := range []struct {
-		name string
-		path func(int) string
-		aim  float64
-	}{
+	return []pageKind{
 		{"timeline", func(i int) string { return timelinePath(i * 997 % objects) }, aimPage},
 		{"search, a common word", search("common"), 0},
 		{"search, a rare word", search("unique"), 0},
-	} {
-		page, err := p.pages(ctx, server.Addr, kind.path)
-		if err != nil {
-			return err
+	}
+}
+
+// sized is a database of some rows with a read side of its own, and how long reads of it took.
+type sized struct {
+	rows   int
+	conn   store.Conn
+	server *child
+	// pages are by kind; keys are the bare reads.
+	pages []load
+	keys  load
+}
+
+// size makes a database of so many rows.
+func (p *pagesBench) size(ctx context.Context, rows, kinds int) (*sized, error) {
+	name := fmt.Sprintf("pages_%d", rows)
+	to, err := p.tables(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := store.Open(ctx, to, store.ReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	of := &sized{rows: rows, conn: conn, pages: make([]load, kinds)}
+	if err := p.fill(ctx, conn, rows); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	if of.server, err = p.startQuery(ctx, spec{Dir: filepath.Join(p.dir, name), Store: to}); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return of, nil
+}
+
+// measure reads pages of all kinds and sizes, and by the client library alone, in turn, so that whatever else the machine does
+// is done to all of them. The first rounds do not count.
+func (p *pagesBench) measure(ctx context.Context, all []*sized, kinds []pageKind) error {
+	const warm = 10
+	p.say("pages, load %s", loadAverage())
+	for i := range warm + p.cfg.Pages {
+		for _, of := range all {
+			took, err := p.byKey(ctx, of.conn, i*991%objects)
+			if err != nil {
+				return err
+			}
+			of.keys.count(took, i >= warm)
+			for k, kind := range kinds {
+				if took, err = p.page(ctx, of.server.Addr, kind.path(i)); err != nil {
+					return err
+				}
+				of.pages[k].count(took, i >= warm)
+			}
 		}
-		key, err := p.byKey(ctx, conn)
-		if err != nil {
-			return err
-		}
-		median := milliseconds(page.quantile(0.5))
+	}
+	p.say("measured, load %s", loadAverage())
+	return nil
+}
+
+// count notes a latency, if it counts.
+func (l *load) count(took time.Duration, counts bool) {
+	if counts {
+		l.latencies = append(l.latencies, took)
+	}
+}
+
+// median is the one in the middle, in milliseconds.
+func (l *load) median() float64 {
+	slices.Sort(l.latencies)
+	return milliseconds(l.quantile(0.5))
+}
+
+func (p *pagesBench) report(of *sized, kinds []pageKind) {
+	for k, kind := range kinds {
+		median := of.pages[k].median()
+		name := fmt.Sprintf("%s, %d rows, p50", kind.name, of.rows)
 		p.sum.add(Measure{
-			Part: "query", Name: fmt.Sprintf("%s, %d rows, p50", kind.name, rows), Unit: "ms", Ours: median,
-			Limit: milliseconds(key.quantile(0.5)), By: "the client library's read of a page by the key", Aim: kind.aim, AtMost: true,
+			Part: "query", Name: name, Unit: "ms", Ours: median,
+			Limit: of.keys.median(), By: "the client library's read of a page by the key", Aim: kind.aim, AtMost: true,
 		})
 		if least, ok := p.first[kind.name]; ok {
 			p.sum.add(Measure{
-				Part: "query", Name: fmt.Sprintf("%s, %d rows, p50", kind.name, rows), Unit: "ms", Ours: median, Limit: least,
+				Part: "query", Name: name, Unit: "ms", Ours: median, Limit: least,
 				By: fmt.Sprintf("the same at %d rows", p.cfg.Size[0]), Aim: aimLarge, AtMost: true,
 			})
 		} else {
 			p.first[kind.name] = median
 		}
 	}
-	return p.drop(ctx, name)
 }
 
 // fill makes a year of events until now, half of the rows those of customers, the others those of accounts. Their texts have
@@ -146,49 +205,39 @@ func (p *pagesBench) fill(ctx context.Context, conn store.Conn, rows int) error 
 	return nil
 }
 
-// pages reads pages one after the other, after some that do not count.
-func (p *pagesBench) pages(ctx context.Context, addr string, path func(int) string) (l load, err error) {
-	const warm = 10
-	for i := range warm + p.cfg.Pages {
-		began := time.Now()
-		body, status, err := p.get(ctx, addr, path(i))
-		if err != nil || status != http.StatusOK {
-			return l, fmt.Errorf("read page: it answered %d: %s: %w", status, body, err)
-		}
-		if !strings.Contains(string(body), `"e`) {
-			return l, fmt.Errorf("read page %s: it has no event: %s", path(i), body)
-		}
-		if i >= warm {
-			l.latencies = append(l.latencies, time.Since(began))
-		}
+// page reads one page.
+func (p *pagesBench) page(ctx context.Context, addr, path string) (time.Duration, error) {
+	began := time.Now()
+	body, status, err := p.get(ctx, addr, path)
+	if err != nil || status != http.StatusOK {
+		return 0, fmt.Errorf("read page: it answered %d: %s: %w", status, body, err)
 	}
-	slices.Sort(l.latencies)
-	return l, nil
+	took := time.Since(began)
+	if !strings.Contains(string(body), `"e`) {
+		return 0, fmt.Errorf("read page %s: it has no event: %s", path, body)
+	}
+	return took, nil
 }
 
-// byKey reads the newest rows of customers by the client library alone.
-func (p *pagesBench) byKey(ctx context.Context, conn store.Conn) (l load, err error) {
+// byKey reads the newest rows of a customer by the client library alone.
+func (p *pagesBench) byKey(ctx context.Context, conn store.Conn, customer int) (time.Duration, error) {
 	columns := strings.Join(table.Columns(&table.TimelineRow{}), ", ")
 	text := "SELECT " + columns + " FROM timeline WHERE workspace = ? AND object_type = 'CUSTOMER' AND object_id = ? ORDER BY workspace DESC, " +
 		"object_type DESC, object_id DESC, occurred_at DESC, event_id DESC, primary_type DESC, primary_id DESC LIMIT 51"
-	for i := range p.cfg.Pages {
-		began := time.Now()
-		rows, err := conn.Query(ctx, text, benchWorkspace, objectID(i*991%objects))
-		if err != nil {
-			return l, fmt.Errorf("read by key: %w", err)
-		}
-		n := 0
-		for ; rows.Next(); n++ {
-			var r table.TimelineRow
-			if err := rows.Scan(timelineFields(&r)...); err != nil {
-				return l, errors.Join(fmt.Errorf("read by key: %w", err), rows.Close())
-			}
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil || n == 0 {
-			return l, fmt.Errorf("read by key: %d rows: %w", n, err)
-		}
-		l.latencies = append(l.latencies, time.Since(began))
+	began := time.Now()
+	rows, err := conn.Query(ctx, text, benchWorkspace, objectID(customer))
+	if err != nil {
+		return 0, fmt.Errorf("read by key: %w", err)
 	}
-	slices.Sort(l.latencies)
-	return l, nil
+	n := 0
+	for ; rows.Next(); n++ {
+		var r table.TimelineRow
+		if err := rows.Scan(timelineFields(&r)...); err != nil {
+			return 0, errors.Join(fmt.Errorf("read by key: %w", err), rows.Close())
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || n == 0 {
+		return 0, fmt.Errorf("read by key: %d rows: %w", n, err)
+	}
+	return time.Since(began), nil
 }

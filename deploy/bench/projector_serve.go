@@ -22,8 +22,8 @@ import (
 	"github.com/throughline/throughline/schema/table"
 )
 
-// batchesTotal is the metric that counts the projector's batches.
-const batchesTotal = "throughline_projector_batches_total"
+// insertSeconds is the metric that counts the projector's inserts; several batches may share one.
+const insertSeconds = "throughline_projector_insert_seconds"
 
 // stored is what a server has put into tables, and what it used for that.
 type stored struct {
@@ -87,12 +87,12 @@ func serveProjector(ctx context.Context, s spec, log *slog.Logger, stdout io.Wri
 	control := http.NewServeMux()
 	control.HandleFunc("POST /project", func(w http.ResponseWriter, r *http.Request) {
 		answerStored(w, r, func(ctx context.Context, rows int64) (stored, error) {
-			before, err := measured(reg, batchesTotal)
+			before, err := measured(reg, insertSeconds)
 			if err != nil {
 				return stored{}, err
 			}
 			s, err := watched(ctx, rows, func() (int64, error) { return measured(reg, "throughline_projector_rows_total") })
-			after, err2 := measured(reg, batchesTotal)
+			after, err2 := measured(reg, insertSeconds)
 			s.Inserts = after - before
 			return s, errors.Join(err, err2)
 		})

@@ -107,7 +107,7 @@ func answerState(w http.ResponseWriter, state serverState, err error) {
 	writeJSON(w, state)
 }
 
-// measured is the sum of a counter or gauge over its labels.
+// measured is the sum of a counter or gauge over its labels, or how often a histogram was told something.
 func measured(reg prometheus.Gatherer, name string) (int64, error) {
 	families, err := reg.Gather()
 	if err != nil {
@@ -117,7 +117,7 @@ func measured(reg prometheus.Gatherer, name string) (int64, error) {
 	for _, f := range families {
 		if f.GetName() == name {
 			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 			}
 		}
 	}
