@@ -242,8 +242,15 @@ func (h *handler) Commit(ctx context.Context, done []stream.Done) error {
 // Discard implements stream.Handler. Keys that are being written may be there or not: nothing is sealed with them.
 func (h *handler) Discard() {
 	h.writing = nil
-	h.states.discard()
+	h.notClosed(h.states.discard())
 }
 
 // Unload implements stream.Handler.
-func (h *handler) Unload(p int32) { h.states.disown(p) }
+func (h *handler) Unload(p int32) { h.notClosed(h.states.disown(p)) }
+
+// notClosed says that reading has not ended well. What was read was right, or it would have been an error there.
+func (h *handler) notClosed(err error) {
+	if err != nil {
+		h.log.Warn("local store", slog.String("error", err.Error()))
+	}
+}

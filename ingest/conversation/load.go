@@ -20,7 +20,9 @@ const (
 // Load implements stream.Handler. The store has the states up to its checkpoint, so only what is newer is read: the
 // snapshots, and over them the transitions that conversations has beyond them.
 func (h *handler) Load(ctx context.Context, p int32, out *stream.OutputReader) error {
-	h.states.disown(p)
+	if err := h.states.disown(p); err != nil {
+		return err
+	}
 	if h.partitions = out.Partitions(topic.ConversationCommands); h.partitions == 0 {
 		return errNoPartitions
 	}

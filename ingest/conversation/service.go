@@ -64,7 +64,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.handler.states.db = db
 	err = s.processor.Run(ctx)
-	if err = errors.Join(err, db.Close()); err != nil {
+	if err = errors.Join(err, s.handler.states.close(), db.Close()); err != nil {
 		return fmt.Errorf("run conversations: %w", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ type states struct {
 type partition struct {
 	checkpoint checkpoint
 	overlay    map[string]*entry
+	// reader reads what is committed, from the first look-up of a transaction until it ends; nil before that.
+	reader *pebble.Iterator
 }
 
 // entry is a conversation in the overlay.
@@ -60,7 +63,35 @@ func (s *states) own(p int32, c checkpoint) {
 }
 
 // disown forgets a partition; the store keeps what it has of it.
-func (s *states) disown(p int32) { delete(s.parts, p) }
+func (s *states) disown(p int32) error {
+	part, ok := s.parts[p]
+	if !ok {
+		return nil
+	}
+	delete(s.parts, p)
+	return part.endReading()
+}
+
+// close ends all reading, so that the store can be closed.
+func (s *states) close() error {
+	var errs []error
+	for _, part := range s.parts {
+		errs = append(errs, part.endReading())
+	}
+	return errors.Join(errs...)
+}
+
+func (part *partition) endReading() error {
+	if part.reader == nil {
+		return nil
+	}
+	err := part.reader.Close()
+	part.reader = nil
+	if err != nil {
+		return fmt.Errorf("end reading of states: %w", err)
+	}
+	return nil
+}
 
 // get is the entry of a conversation, by the key of its records. One that does not exist has an empty snapshot. The entry
 // is the overlay's: change it by put alone.
@@ -70,28 +101,46 @@ func (s *states) get(p int32, key []byte) (*entry, error) {
 		return e, nil
 	}
 	e := &entry{snapshot: &conv.Snapshot{}}
-	value, closer, err := s.db.Get(stateKey(p, key))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return e, nil
+	value, err := s.committed(p, key)
+	if err == nil && value != nil {
+		e.snapshot, err = conv.ParseSnapshot(value)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read state: %w", err)
 	}
-	e.snapshot, err = conv.ParseSnapshot(value)
-	if err = errors.Join(err, closer.Close()); err != nil {
-		return nil, fmt.Errorf("read state: %w", err)
-	}
 	return e, nil
+}
+
+// committed is a snapshot as it stands in the store, until the next call; nil where there is none. Most conversations of a
+// busy moment are new, and the store's own look-up of one key does not ask the filters of the last level, where nearly all
+// keys are: it read a block for each.
+func (s *states) committed(p int32, key []byte) ([]byte, error) {
+	part := s.parts[p]
+	if part.reader == nil {
+		reader, err := s.db.NewIter(&pebble.IterOptions{
+			LowerBound: prefix(spaceState, p), UpperBound: prefix(spaceState, p+1), UseL6Filters: true,
+		})
+		if err != nil {
+			return nil, err
+		}
+		part.reader = reader
+	}
+	at := stateKey(p, key)
+	if !part.reader.SeekPrefixGE(at) || !bytes.Equal(part.reader.Key(), at) {
+		return nil, part.reader.Error()
+	}
+	return part.reader.ValueAndErr()
 }
 
 // put changes a conversation in the overlay.
 func (s *states) put(p int32, key []byte, e *entry) { s.parts[p].overlay[string(key)] = e }
 
 // discard drops every partition's overlay.
-func (s *states) discard() {
+func (s *states) discard() error {
 	for _, part := range s.parts {
 		clear(part.overlay)
 	}
+	return s.close()
 }
 
 // commit writes a partition's overlay and its new checkpoint in one batch. The write is not synced: the log is the truth,
@@ -99,6 +148,9 @@ func (s *states) discard() {
 // the next load reads on.
 func (s *states) commit(p int32, advance func(*checkpoint)) error {
 	part := s.parts[p]
+	if err := part.endReading(); err != nil {
+		return err
+	}
 	next := part.checkpoint
 	advance(&next)
 	b := s.db.NewBatch()

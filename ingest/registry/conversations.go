@@ -26,6 +26,7 @@ func (r *Registry) openConversations(ctx context.Context, deps Deps) error {
 		Dir:    filepath.Join(r.cfg.Dir, "conversations"),
 		Topics: []topic.Name{topic.ConversationState},
 		Apply:  r.applyConversation,
+		Blind:  true,
 		// A snapshot of a transaction that is aborted is of a conversation that may never be.
 		ReadCommitted: true,
 		Version:       conversationsVersion,

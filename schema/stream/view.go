@@ -17,9 +17,9 @@ import (
 	"github.com/throughline/throughline/schema/topic"
 )
 
-// Apply writes what a record means for the view into b. The batch is indexed: it reads its own writes, and what is
-// committed. Keys must not begin with the byte 0x00, which is the View's own. A record with a nil value is a
-// tombstone. Applying a record twice must be harmless. An error ends Run.
+// Apply writes what a record means for the view into b. The batch is indexed, unless the view is Blind: it reads its own
+// writes, and what is committed. Keys must not begin with the byte 0x00, which is the View's own. A record with a nil value
+// is a tombstone. Applying a record twice must be harmless. An error ends Run.
 type Apply func(b *pebble.Batch, r *Record) error
 
 // ViewConfig says what a View keeps.
@@ -33,6 +33,8 @@ type ViewConfig struct {
 	Topics []topic.Name
 	// Apply turns records into entries of the store.
 	Apply Apply
+	// Blind says that Apply only writes, so that its batch is not indexed.
+	Blind bool
 	// ReadCommitted leaves out aborted records; needed for topics that are written in transactions.
 	ReadCommitted bool
 	// Version is the version of Apply: a store of another version is rebuilt.

@@ -75,7 +75,7 @@ func (v *View) follow(ctx context.Context) error {
 
 // apply writes records and the positions behind them, in one write or several: each is whole.
 func (v *View) apply(fetches kgo.Fetches) error {
-	b := v.db.NewIndexedBatch()
+	b := v.newBatch()
 	defer func() { _ = b.Close() }()
 	moved := map[TopicPartition]int64{}
 	records := 0
@@ -95,12 +95,19 @@ func (v *View) apply(fetches kgo.Fetches) error {
 			if err := b.Close(); err != nil {
 				return fmt.Errorf("close batch: %w", err)
 			}
-			b = v.db.NewIndexedBatch()
+			b = v.newBatch()
 			clear(moved)
 		}
 	}
 	v.metrics.records.Add(float64(records))
 	return v.write(b, moved, pebble.NoSync)
+}
+
+func (v *View) newBatch() *pebble.Batch {
+	if v.vc.Blind {
+		return v.db.NewBatch()
+	}
+	return v.db.NewIndexedBatch()
 }
 
 // write commits a batch with its positions, and only then tells who waits for them.
