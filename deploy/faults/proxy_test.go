@@ -60,7 +60,7 @@ func (p proxy) add(of string) error {
 // end implements target. What was stalled is closed: its bytes are lost, as they are with a line that was dead.
 func (p proxy) end(k Kind) error {
 	if k == Cut {
-		return p.Start()
+		return p.listen()
 	}
 	if k == Stall {
 		p.Stop()
@@ -69,7 +69,20 @@ func (p proxy) end(k Kind) error {
 	defer cancel()
 	p.Toxics.ResetToxics(ctx)
 	if k == Stall {
-		return p.Start()
+		return p.listen()
 	}
 	return nil
+}
+
+// listen takes the proxy's port again. A process that is being started holds a copy of the old listener for a moment.
+func (p proxy) listen() error {
+	const tries, between = 300, 100 * time.Millisecond
+	var err error
+	for range tries {
+		if err = p.Start(); err == nil {
+			return nil
+		}
+		<-time.After(between)
+	}
+	return err
 }
