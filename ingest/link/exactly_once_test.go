@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -59,6 +58,9 @@ type suicide struct {
 	left *atomic.Int64
 }
 
+// Enabled implements slog.Handler.
+func (s suicide) Enabled(context.Context, slog.Level) bool { return true }
+
 // Handle implements slog.Handler.
 func (s suicide) Handle(_ context.Context, r slog.Record) error {
 	if r.Message != s.at || s.left.Add(-1) != 0 {
@@ -73,7 +75,7 @@ func (c child) log() *slog.Logger {
 	}
 	left := new(atomic.Int64)
 	left.Store(int64(c.KillCount))
-	return slog.New(suicide{slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}), c.KillAt, left})
+	return slog.New(suicide{slog.DiscardHandler, c.KillAt, left})
 }
 
 func runChild() int {
