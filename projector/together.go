@@ -14,7 +14,7 @@ import (
 )
 
 // join says which of the batches that are announced by one commit are inserted as one block, and names that insert in each
-// of them. The server has about as much work with a block of forty rows as with one of five hundred, so a table that is
+// of them. The server has half as much work with a block of forty rows as with one of five hundred, so a table that is
 // fed by many partitions would otherwise spend it on their number.
 func (w *worker) join(batches []*batch) (inserts [][]*batch) {
 	slices.SortFunc(batches, func(a, b *batch) int {

@@ -184,7 +184,7 @@ func (p *pagesBench) report(of *sized, kinds []pageKind) {
 // eight words out of some 20,000, the first of them frequent, as in a language; common is in all, unique in one.
 func (p *pagesBench) fill(ctx context.Context, conn store.Conn, rows int) error {
 	p.say("making %d rows", rows)
-	const year, part = 365 * 24 * time.Hour, 500_000
+	const year, part = 365 * 24 * time.Hour, 100_000
 	each := float64(year.Milliseconds()) / float64(rows/2)
 	from := time.Now().Add(-year).UnixMilli()
 	for first := 0; first < rows; first += part {
