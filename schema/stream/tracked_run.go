@@ -13,8 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// pollRecords bounds one poll of a Tracked.
-const pollRecords = 500
+// pollRecords bounds one poll of a Tracked: as many as one transaction takes, because what is settled at once, as deliveries
+// are that are put off, is recorded before the next poll.
+const pollRecords = 1000
 
 func (c *Tracked) openSession() (*kgo.GroupTransactSession, error) {
 	cfg := c.cfg.with(c.tc.Role)
