@@ -51,10 +51,12 @@ type LinkReloadReport struct {
 	Limit Transfer `json:"limit"`
 	// Empty is a start with nothing to load.
 	Empty Start `json:"empty"`
-	// Lost is one without a store; Kept goes on from it after a stop, Killed after kill -9.
+	// Lost is one without a store; Kept goes on from it after transactions and a stop, Killed after kill -9 under load.
 	Lost   Start `json:"lost"`
 	Kept   Start `json:"kept"`
 	Killed Start `json:"killed"`
+	// Halfway goes on from a load without a store that was killed in its middle.
+	Halfway Start `json:"halfway"`
 }
 
 // LinkReload measures how a linker comes back with a large window in one partition: the last day's events, by which it
@@ -72,9 +74,11 @@ func LinkReload(ctx context.Context, cfg LinkReloadConfig, out, progress io.Writ
 		return err
 	}
 	r := &LinkReloadReport{Time: time.Now().UTC(), Go: runtime.Version(), Processors: runtime.NumCPU(), LoadBefore: loadAverage(), Config: cfg}
-	end := (*child).stop
-	dir := filepath.Join(b.dir, roleLink)
-	if r.Empty, err = b.startLink(ctx, dir+"-empty", "", end); err != nil {
+	rb := &reloadBench{bench: b, cfg: cfg, report: r, dir: filepath.Join(b.dir, roleLink)}
+	if rb.lags, err = b.openLags(); err != nil {
+		return err
+	}
+	if r.Empty, err = b.startLink(ctx, rb.dir+"-empty", "", (*child).stop); err != nil {
 		return err
 	}
 	if err := b.produceEvents(ctx, cfg.Events); err != nil {
@@ -83,13 +87,7 @@ func LinkReload(ctx context.Context, cfg LinkReloadConfig, out, progress io.Writ
 	if r.Limit, err = b.drain(ctx, topic.Events); err != nil {
 		return err
 	}
-	if r.Lost, err = b.startLink(ctx, dir, cfg.Profile, end); err != nil {
-		return err
-	}
-	if r.Kept, err = b.startLink(ctx, dir, "", (*child).kill); err != nil {
-		return err
-	}
-	if r.Killed, err = b.startLink(ctx, dir, "", end); err != nil {
+	if err := rb.starts(ctx); err != nil {
 		return err
 	}
 	r.LoadAfter = loadAverage()
@@ -101,11 +99,11 @@ func LinkReload(ctx context.Context, cfg LinkReloadConfig, out, progress io.Writ
 	return r.write(out)
 }
 
-// startLink starts a linker, waits until it would link, and ends it.
+// startLink starts a linker, waits until it links, and ends it.
 func (b *bench) startLink(ctx context.Context, dir, profile string, end func(*child) error) (Start, error) {
 	b.say("starting a linker")
 	began := time.Now()
-	c, err := start(ctx, spec{Role: roleLink, Brokers: b.kafka.Brokers, Prefix: b.kafka.Prefix, Dir: dir, Log: "info"})
+	c, err := b.launchLink(ctx, dir)
 	if err != nil {
 		return Start{}, err
 	}
@@ -193,7 +191,7 @@ func serveLink(ctx context.Context, s spec, log *slog.Logger, stdout io.Writer) 
 	control.HandleFunc("GET /state", func(w http.ResponseWriter, r *http.Request) {
 		state := serverState{Ready: linker.Ready(r.Context()) == nil}
 		var err error
-		state.Records, err = measured(reg, "throughline_link_window_entries")
+		state.Records, err = measured(reg, "throughline_link_window_read_events_total")
 		answerState(w, state, err)
 	})
 	front, err := listen(ctx, log, nil, control, stdout)
@@ -210,8 +208,8 @@ func (r *LinkReloadReport) write(out io.Writer) error {
 		r.Time.Format(time.DateOnly), r.Processors, r.Go, r.LoadBefore, r.LoadAfter, r.Config.Events)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) } // a strings.Builder takes everything
-	line("\ttime, s\tentries\tmost resident, MiB\taim")
-	line("a bare consumer reads the events\t%.1f\t%d\t\t", r.Limit.Took.Seconds(), r.Limit.Records)
+	line("\ttime, s\tevents read\tprocessor time, s\tmost resident, MiB\taim")
+	line("a bare consumer reads the events\t%.1f\t%d\t\t\t", r.Limit.Took.Seconds(), r.Limit.Records)
 	for _, row := range []struct {
 		name string
 		Start
@@ -219,9 +217,11 @@ func (r *LinkReloadReport) write(out io.Writer) error {
 		{"a linker starts, nothing to load", r.Empty},
 		{"its store is lost", r.Lost},
 		{"its store is there after a stop", r.Kept},
-		{"its store is there after kill -9", r.Killed},
+		{"its store is there after kill -9 under load", r.Killed},
+		{"its load without a store was killed halfway", r.Halfway},
 	} {
-		line("%s\t%.1f\t%d\t%.0f\tat most %.0f s: %s", row.name, row.Took.Seconds(), row.Records, mebibytes(row.Peak), aimReload.Seconds(), verdict(row.Took <= aimReload))
+		line("%s\t%.1f\t%d\t%.1f\t%.0f\tat most %.0f s: %s", row.name, row.Took.Seconds(), row.Records, row.CPU.Seconds(), mebibytes(row.Peak),
+			aimReload.Seconds(), verdict(row.Took <= aimReload))
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write report: %w", err)

@@ -127,7 +127,7 @@ func (b *bench) awaitReady(ctx context.Context, c *child, began time.Time, recor
 		}
 		if time.Since(said) > 5*time.Second {
 			said = time.Now()
-			b.say("  %d of %d records, %d MiB resident", state.Records, records, state.Resident>>20)
+			b.say("  %d of %d records, %d MiB resident", state.Records, max(int64(records), state.Records), state.Resident>>20)
 		}
 		select {
 		case <-tick.C:
