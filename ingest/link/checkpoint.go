@@ -118,15 +118,28 @@ const (
 	spaceTime       byte = 't' // time, identity → nothing: the entries by age
 )
 
-func prefix(space byte, p int32) []byte {
-	return binary.BigEndian.AppendUint32([]byte{space}, uint32(p))
+func prefix(space byte, p int32) []byte { return appendPrefix(nil, space, p) }
+
+func appendPrefix(b []byte, space byte, p int32) []byte {
+	return binary.BigEndian.AppendUint32(append(b, space), uint32(p))
 }
 
-func entryKey(p int32, id identity) []byte { return append(prefix(spaceEntry, p), id[:]...) }
+// keyBytes is as long as a key of any space is.
+const keyBytes = 1 + 4 + 8 + 24
+
+func entryKey(p int32, id identity) []byte { return appendEntryKey(make([]byte, 0, keyBytes), p, id) }
+
+func appendEntryKey(b []byte, p int32, id identity) []byte {
+	return append(appendPrefix(b, spaceEntry, p), id[:]...)
+}
 
 // timeKey sorts by time. Times of receipt are never before 1970, see receivedAt.
 func timeKey(p int32, at time.Time, id identity) []byte {
-	return append(binary.BigEndian.AppendUint64(prefix(spaceTime, p), uint64(at.UnixMilli())), id[:]...)
+	return appendTimeKey(make([]byte, 0, keyBytes), p, at.UnixMilli(), id)
+}
+
+func appendTimeKey(b []byte, p int32, ms int64, id identity) []byte {
+	return append(binary.BigEndian.AppendUint64(appendPrefix(b, spaceTime, p), uint64(ms)), id[:]...)
 }
 
 func decodeTimeKey(key []byte) (time.Time, identity) {
@@ -134,8 +147,10 @@ func decodeTimeKey(key []byte) (time.Time, identity) {
 	return time.UnixMilli(int64(ms)).UTC(), identity(key[13:])
 }
 
-func encodeSeen(s seen) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(s.at.UnixMilli())), s.digest[:]...)
+func encodeSeen(s seen) []byte { return appendSeen(nil, s.at.UnixMilli(), s.digest) }
+
+func appendSeen(b []byte, ms int64, digest [16]byte) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(ms)), digest[:]...)
 }
 
 func decodeSeen(value []byte) seen {

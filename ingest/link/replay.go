@@ -52,9 +52,12 @@ func (w *window) load(p int32, read []replayed, advance func(*checkpoint)) error
 	if err := next.put(b, p); err != nil {
 		return err
 	}
+	// The batch copies what it is given.
+	var key, value []byte
 	for _, s := range stand {
 		r := &read[s.number]
-		if err := b.Set(entryKey(p, r.id), encodeSeen(r.seen()), nil); err != nil {
+		key, value = appendEntryKey(key[:0], p, r.id), appendSeen(value[:0], r.at, r.digest)
+		if err := b.Set(key, value, nil); err != nil {
 			return fmt.Errorf("write window: %w", err)
 		}
 	}
@@ -95,11 +98,12 @@ func (w *window) stand(p int32, read []replayed) (stand []standing, err error) {
 	defer func() { err = errors.Join(err, it.Close()) }()
 	fresh := w.parts[p].fresh
 	stand = make([]standing, 0, len(read))
+	var key []byte
 	for i := 0; i < len(order); {
 		id := read[order[i]].id
 		var last seen
 		known := false
-		if key := entryKey(p, id); !fresh.First(id[:]) && it.SeekGE(key) && bytes.Equal(it.Key(), key) {
+		if key = appendEntryKey(key[:0], p, id); !fresh.First(id[:]) && it.SeekGE(key) && bytes.Equal(it.Key(), key) {
 			last, known = decodeSeen(it.Value()), true
 		}
 		s := standing{number: -1, replaces: last.at}
@@ -132,9 +136,11 @@ func writeTimes(b *pebble.Batch, p int32, read []replayed, stand []standing) err
 		x, y := &read[a.number], &read[b.number]
 		return cmp.Or(cmp.Compare(x.at, y.at), bytes.Compare(x.id[:], y.id[:]))
 	})
+	var key []byte
 	for _, s := range stand {
 		r := &read[s.number]
-		if err := b.Set(timeKey(p, r.seen().at, r.id), nil, nil); err != nil {
+		key = appendTimeKey(key[:0], p, r.at, r.id)
+		if err := b.Set(key, nil, nil); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -19,7 +19,7 @@ type Head struct {
 }
 
 // headBytes is more than nearly every head has.
-const headBytes = 640
+const headBytes = 512
 
 // ParseHead reads the head of an event in any form, also of a version later than this program's. It ignores members that it
 // does not know, and of an event as Encode writes it all that stands behind: the links and the sealed part are most of it,
