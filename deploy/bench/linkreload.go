@@ -75,7 +75,7 @@ func LinkReload(ctx context.Context, cfg LinkReloadConfig, out, progress io.Writ
 	}
 	r := &LinkReloadReport{Time: time.Now().UTC(), Go: runtime.Version(), Processors: runtime.NumCPU(), LoadBefore: loadAverage(), Config: cfg}
 	rb := &reloadBench{bench: b, cfg: cfg, report: r, dir: filepath.Join(b.dir, roleLink)}
-	if rb.lags, err = b.openLags(); err != nil {
+	if rb.lags, err = b.openLags(b.kafka); err != nil {
 		return err
 	}
 	if r.Empty, err = b.startLink(ctx, rb.dir+"-empty", "", (*child).stop); err != nil {
