@@ -237,3 +237,58 @@ func agree[T any](t *testing.T, value string, decode func(string) (T, bool)) {
 		t.Fatalf("%q (-encoding/json +ours):\n%s", value, diff)
 	}
 }
+
+// BenchmarkRecordsOfATransition writes and reads what goes through the log for one: the command, the transition, the
+// snapshot and the reply.
+func BenchmarkRecordsOfATransition(b *testing.B) {
+	command, transition, snapshot, reply := wholeCommand(), wholeTransition(), wholeSnapshot(), wholeReply()
+	values := make([][]byte, 0, 4)
+	for _, v := range []any{command, transition, snapshot, reply} {
+		value, err := json.Marshal(v)
+		if err != nil {
+			b.Fatal(err)
+		}
+		values = append(values, value)
+	}
+	b.Run("write by hand", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, encode := range []func() ([]byte, error){command.Encode, transition.Encode, snapshot.Encode, reply.Encode} {
+				if _, err := encode(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	b.Run("write by encoding json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, v := range []any{&command, &transition, &snapshot, &reply} {
+				if _, err := json.Marshal(v); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	b.Run("read by hand", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, a := decodeCommand(string(values[0]))
+			_, c := decodeTransition(string(values[1]))
+			_, d := decodeSnapshot(string(values[2]))
+			if _, e := decodeReply(string(values[3])); !a || !c || !d || !e {
+				b.Fatal("a record is odd")
+			}
+		}
+	})
+	b.Run("read by encoding json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for i, v := range []any{new(Command), new(Transition), new(Snapshot), new(Reply)} {
+				if err := json.Unmarshal(values[i], v); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+}
