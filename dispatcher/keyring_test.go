@@ -2,7 +2,7 @@ package dispatcher
 
 import (
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -66,7 +66,7 @@ func TestAKeyringKeepsNoMoreThanItMay(t *testing.T) {
 	}
 	ring := newKeyring(m, time.Now)
 	for i := range 2*keyringSize + 10 {
-		if _, err := ring.open(wrappedKey(t, m, fmt.Sprint(i))); err != nil {
+		if _, err := ring.open(wrappedKey(t, m, strconv.Itoa(i))); err != nil {
 			t.Fatal(err)
 		}
 	}

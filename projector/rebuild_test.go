@@ -127,7 +127,7 @@ func TestALateInsertAfterTheExchangeIsDropped(t *testing.T) {
 func TestALateJointInsertAfterTheExchangeIsDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
-	batches, k, rows := w.jointly(t, projections.Timeline(), []int{0, 1, 2}, 3, 10)
+	batches, k, rows := w.jointly(t, projections.Timeline(), []int{0, 1, 2}, 3)
 	w.rebuild(t, table.Timeline)
 	w.exact(t, table.Timeline, rows)
 	must(t, k.whole(t.Context(), batches))

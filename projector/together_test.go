@@ -17,9 +17,10 @@ import (
 	"github.com/throughline/throughline/schema/table"
 )
 
-// jointly leaves one batch of n records in each of some partitions, all announced as one insert.
-func (w *world) jointly(t *testing.T, p projections.Projection, partitions []int, of, n int) (batches []*batch, k *sink, rows int) {
+// jointly leaves one batch of ten records in each of some partitions, all announced as one insert.
+func (w *world) jointly(t *testing.T, p projections.Projection, partitions []int, of int) (batches []*batch, k *sink, rows int) {
 	t.Helper()
+	const n = 10
 	for _, partition := range partitions {
 		recs, each := w.recordsFor(t, p, partition, of, n)
 		var pending []*batch
@@ -56,9 +57,9 @@ func TestEveryTableCompletesAJointInsertOfADeadOwner(t *testing.T) {
 			t.Parallel()
 			const partitions, n = 9, 10
 			w := newWorld(t, partitions)
-			absent, _, rows := w.jointly(t, p, []int{0, 1, 2}, partitions, n)
-			there, k, more := w.jointly(t, p, []int{3, 4, 5}, partitions, n)
-			shared, _, most := w.jointly(t, p, []int{6, 7, 8}, partitions, n)
+			absent, _, rows := w.jointly(t, p, []int{0, 1, 2}, partitions)
+			there, k, more := w.jointly(t, p, []int{3, 4, 5}, partitions)
+			shared, _, most := w.jointly(t, p, []int{6, 7, 8}, partitions)
 			rows += more + most
 			must(t, k.putTogether(t.Context(), there))
 			must(t, k.put(t.Context(), shared[1], false))
@@ -87,7 +88,7 @@ func TestOwnersOfPartsOfAJointInsertDoubleNothingBesideEachOther(t *testing.T) {
 	t.Parallel()
 	const partitions = 6
 	w := newWorld(t, partitions)
-	batches, k, rows := w.jointly(t, projections.Timeline(), []int{0, 1, 2, 3, 4, 5}, partitions, 10)
+	batches, k, rows := w.jointly(t, projections.Timeline(), []int{0, 1, 2, 3, 4, 5}, partitions)
 	must(t, k.put(t.Context(), batches[0], false))
 	owners, ctx := errgroup.WithContext(t.Context())
 	for range 3 {
@@ -119,7 +120,7 @@ func TestAJointInsertThatFailsIsCompletedBatchByBatch(t *testing.T) {
 	t.Parallel()
 	const partitions = 3
 	w := newWorld(t, partitions)
-	batches, k, rows := w.jointly(t, projections.Timeline(), []int{0, 1, 2}, partitions, 10)
+	batches, k, rows := w.jointly(t, projections.Timeline(), []int{0, 1, 2}, partitions)
 	behind, between := w.behindGate(t)
 	broken := *k
 	broken.conn = behind.conn
