@@ -54,7 +54,7 @@ func serveDirect(ctx context.Context, s spec, log *slog.Logger, stdout io.Writer
 
 // answerLoad reads the sample from what the edge has written so far.
 func (d *direct) answerLoad(w http.ResponseWriter, r *http.Request) {
-	sample, err := readSample(r.Context(), d.spec, topic.Submissions, directTopic)
+	sample, err := readSample(r.Context(), d.spec, topic.Submissions, directTopic, sampleSize)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -64,7 +64,7 @@ func (d *direct) answerLoad(w http.ResponseWriter, r *http.Request) {
 }
 
 // readSample reads some records of a topic, to be written to another one.
-func readSample(ctx context.Context, s spec, from, to topic.Name) ([]kgo.Record, error) {
+func readSample(ctx context.Context, s spec, from, to topic.Name, size int) ([]kgo.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	kafka := stream.Config{Prefix: s.Prefix}
@@ -75,8 +75,8 @@ func readSample(ctx context.Context, s spec, from, to topic.Name) ([]kgo.Record,
 	}
 	defer client.Close()
 	var sample []kgo.Record
-	for len(sample) < sampleSize {
-		fetches := client.PollRecords(ctx, sampleSize-len(sample))
+	for len(sample) < size {
+		fetches := client.PollRecords(ctx, size-len(sample))
 		if err := fetches.Err(); err != nil {
 			return nil, fmt.Errorf("read records of %s: have %d: %w", from, len(sample), err)
 		}

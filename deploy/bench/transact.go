@@ -21,6 +21,8 @@ const (
 	// transactTopic is where the bare processor writes, and transactGroup the name of its group.
 	transactTopic = "transacted"
 	transactGroup = "transact"
+	// transactSample is how many records of each output it writes in turn: no more than the least run has.
+	transactSample = 1000
 	// transactRecords bounds one transaction, as link's and the processor of conversations' are bounded.
 	transactRecords = 5000
 )
@@ -37,7 +39,7 @@ func serveTransact(ctx context.Context, s spec, log *slog.Logger, stdout io.Writ
 	kafka := stream.Config{Brokers: s.Brokers, Prefix: s.Prefix}
 	p := bareProcessor{to: kafka.Topic(transactTopic)}
 	for i, from := range s.Outputs {
-		sample, err := readSample(ctx, s, from, transactedTo(i))
+		sample, err := readSample(ctx, s, from, transactedTo(i), transactSample)
 		if err != nil {
 			return err
 		}
