@@ -3,7 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -13,28 +13,26 @@ import (
 // farewell bounds the look for a predecessor, without which a session can do.
 const farewell = 5 * time.Second
 
-// memberID is what the members of an instance are called in their group, over all restarts.
-func (p *Processor) memberID() string { return p.cfg.with(p.pc.Role).ClientID + "@" + p.pc.Instance }
+// memberID is what the members of an instance are called in the group of a role, over all restarts.
+func memberID(cfg Config, role, instance string) string {
+	return cfg.with(role).ClientID + "@" + instance
+}
 
-// removePredecessor takes members out of the group that an earlier process of this instance has left there, because it was
-// killed. The group would wait for them until their session times out, and give their partitions to nobody meanwhile. Who
-// has the same instance and is alive is fenced by this session's transactions anyway. It runs before this session joins.
-func (p *Processor) removePredecessor(ctx context.Context) error {
+// removePredecessor takes members out of the group of a role that an earlier process of this instance has left there, because
+// it was killed. The group would wait for them until their session times out, and give their partitions to nobody meanwhile.
+// Who has the same instance and is alive is fenced by this session's transactions anyway. It runs before this session joins.
+// That it fails costs a wait, and no more.
+func removePredecessor(ctx context.Context, cfg Config, role, instance string, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, farewell)
 	defer cancel()
-	client, err := Open(p.cfg.with(p.pc.Role+"-farewell"), p.deps.Log, nil)
-	if err != nil {
-		return err
+	client, err := Open(cfg.with(role+"-farewell"), log, nil)
+	if err == nil {
+		defer client.Close()
+		name := memberID(cfg, role, instance)
+		err = removeMembers(ctx, client, cfg.Group(role), func(m *kadm.DescribedGroupMember) bool { return m.ClientID == name })
 	}
-	defer client.Close()
-	name := p.memberID()
-	err = removeMembers(ctx, client, p.group, func(m *kadm.DescribedGroupMember) bool { return m.ClientID == name })
 	// A group that never had a member is no error: there is nobody to wait for.
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return nil
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		log.WarnContext(ctx, "members of an earlier process are left in the group", "role", role, "error", err)
 	}
-	if err != nil {
-		return fmt.Errorf("remove predecessor: %w", err)
-	}
-	return nil
 }

@@ -51,7 +51,7 @@ func (p *Processor) openSession() (*kgo.GroupTransactSession, error) {
 	opts = append(opts, traceOptions(cfg, p.deps, p.group)...)
 	opts = append(opts, transactOptions(p.group, id, p.pc.TxnTimeout, p.pc.SessionTimeout, p.pc.RebalanceTimeout, p.pc.MaxRecordBytes)...)
 	session, err := kgo.NewGroupTransactSession(append(opts,
-		kgo.ClientID(p.memberID()), // over that of the other clients: see removePredecessor
+		kgo.ClientID(memberID(p.cfg, p.pc.Role, p.pc.Instance)), // over that of the other clients: see removePredecessor
 		kgo.ConsumeTopics(p.input),
 		kgo.OnPartitionsAssigned(p.onAssigned),
 		kgo.OnPartitionsRevoked(p.onRevoked),
@@ -68,10 +68,7 @@ func (p *Processor) openSession() (*kgo.GroupTransactSession, error) {
 
 // session polls, processes and commits until ctx ends or the session cannot be used any more.
 func (p *Processor) session(ctx context.Context) error {
-	if err := p.removePredecessor(ctx); err != nil {
-		// It costs a wait, and no more.
-		p.deps.Log.WarnContext(ctx, "members of an earlier process are left in the group", "role", p.pc.Role, "error", err)
-	}
+	removePredecessor(ctx, p.cfg, p.pc.Role, p.pc.Instance, p.deps.Log)
 	session, err := p.openSession()
 	if err != nil {
 		return err

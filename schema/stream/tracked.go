@@ -207,6 +207,7 @@ func (c *Tracked) Run(ctx context.Context) error {
 
 // session polls, hands out and commits until ctx ends or the session cannot be used any more.
 func (c *Tracked) session(ctx context.Context) error {
+	removePredecessor(ctx, c.cfg, c.tc.Role, c.tc.Instance, c.deps.Log)
 	session, err := c.openSession()
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ func (c *Tracked) openSession() (*kgo.GroupTransactSession, error) {
 	opts = append(opts, traceOptions(cfg, c.deps, c.group)...)
 	opts = append(opts, transactOptions(c.group, id, c.tc.TxnTimeout, c.tc.SessionTimeout, c.tc.RebalanceTimeout, c.tc.MaxRecordBytes)...)
 	session, err := kgo.NewGroupTransactSession(append(opts,
+		kgo.ClientID(memberID(c.cfg, c.tc.Role, c.tc.Instance)), // over that of the other clients: see removePredecessor
 		kgo.ConsumeTopics(c.cfg.Topics(c.tc.Inputs...)...),
 		// No partition goes while a task of it is under way and its outcome can still be recorded.
 		kgo.BlockRebalanceOnPoll(),

@@ -218,3 +218,26 @@ func TestTrackedGoesOnWithExactlyWhatWasNotFinished(t *testing.T) {
 		})
 	}
 }
+
+// TestTrackedDoesNotWaitForAMemberThatItsPredecessorLeft is TestProcessorDoesNotWaitForAMemberThatItsPredecessorLeft for the
+// other kind of consumer.
+func TestTrackedDoesNotWaitForAMemberThatItsPredecessorLeft(t *testing.T) {
+	t.Parallel()
+	for _, b := range brokers() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			const n = 3
+			cfg := b.config(t)
+			ensureTopics(t, cfg, specs(1))
+			commitInitial(t, cfg, trackedRole, inputs, others)
+			put(t, cfg, inputs, 0, 0, n)
+			leaveMember(t, cfg, trackedRole, cfg.ClientID+"-"+trackedRole+"@a")
+			count := follow(t, cfg)
+			o := &office{cfg: cfg, begun: map[string]int{}}
+			o.start(t, "a", nil)
+			eventually(t, 2*time.Minute, func() (string, bool) {
+				return fmt.Sprintf("%d of %d are recorded", count(), n), count() >= n
+			})
+		})
+	}
+}

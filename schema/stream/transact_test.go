@@ -170,8 +170,24 @@ func TestProcessorFencesTheTransactionOfItsPredecessor(t *testing.T) {
 	}
 }
 
+// leaveMember leaves a member with all of inputs in the group of a role, as one does that is killed. The group misses it after
+// minutes only.
+func leaveMember(t *testing.T, cfg stream.Config, role, name string) {
+	t.Helper()
+	left := cfg
+	left.ClientID = name
+	// Where a member has an instance id of the group's, its client says nothing when it is closed.
+	member := client(t, left, kgo.ConsumerGroup(cfg.Group(role)), kgo.ConsumeTopics(cfg.Topic(inputs)), kgo.DisableAutoCommit(),
+		kgo.InstanceID("left"), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(5*time.Minute), kgo.RebalanceTimeout(5*time.Minute))
+	if err := member.PollFetches(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	member.Close()
+}
+
 // TestProcessorDoesNotWaitForAMemberThatItsPredecessorLeft has a member of the same instance in the group that went without a
-// word, as one that is killed does, and that the group would miss after minutes only.
+// word.
 func TestProcessorDoesNotWaitForAMemberThatItsPredecessorLeft(t *testing.T) {
 	t.Parallel()
 	for _, broker := range brokers() {
@@ -182,16 +198,7 @@ func TestProcessorDoesNotWaitForAMemberThatItsPredecessorLeft(t *testing.T) {
 			commitInitial(t, cfg, "copy", inputs)
 			put(t, cfg, inputs, 0, 0, 3)
 			pc := processorConfig()
-			left := cfg
-			left.ClientID += "-" + pc.Instance + "-" + pc.Role + "@" + pc.Instance
-			// Where a member has an instance id of the group's, its client says nothing when it is closed.
-			member := client(t, left, kgo.ConsumerGroup(cfg.Group(pc.Role)), kgo.ConsumeTopics(cfg.Topic(inputs)), kgo.DisableAutoCommit(),
-				kgo.InstanceID("left"), kgo.Balancers(kgo.CooperativeStickyBalancer()),
-				kgo.SessionTimeout(5*time.Minute), kgo.RebalanceTimeout(5*time.Minute))
-			if err := member.PollFetches(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
-			member.Close()
+			leaveMember(t, cfg, pc.Role, cfg.ClientID+"-"+pc.Instance+"-"+pc.Role+"@"+pc.Instance)
 			startProcessor(t, cfg, pc, newCopier(cfg))
 			awaitEnd(t, cfg, 2*time.Minute)
 		})
