@@ -120,7 +120,7 @@ func (s *Snapshot) Encode() ([]byte, error) {
 	s.Form = RecordVersion
 	w := record.Begin(snapshotBytes + rememberedBytes*len(s.Commands))
 	w.Int("v", int64(s.Form))
-	s.Conversation.append(&w)
+	s.append(&w)
 	for i := range s.Commands {
 		r := &s.Commands[i]
 		item(&w, "commands", i)

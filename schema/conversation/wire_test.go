@@ -17,15 +17,12 @@ func moment(minute int) event.Time {
 	return event.TimeOf(time.Date(2024, 2, 29, 23, minute, 59, 999e6, time.UTC))
 }
 
-// ptr is a pointer to a value of its own.
-func ptr[T any](v T) *T { return &v }
-
 // The whole ones have every member that a record may have.
 
 func wholeCommand() Command {
 	one := &Reference{ID: "c1", ExternalID: "77"}
 	return Command{
-		Form: 1, Workspace: "acme", ConversationID: "k/1", Request: "r/1", ID: "cmd <1>", Type: Opened, ExpectedVersion: ptr(int64(1 << 40)),
+		Form: 1, Workspace: "acme", ConversationID: "k/1", Request: "r/1", ID: "cmd <1>", Type: Opened, ExpectedVersion: new(int64(1 << 40)),
 		OccurredAt: moment(1), ReceivedAt: moment(2), Customer: one, Agent: one, Bot: one, Agents: []Reference{*one, {ID: "u"}, {ExternalID: "e"}},
 		Team: "sales & more", Channel: "web", Proactive: true, ToQueue: true, Labels: &[]string{"a", "\"b\" \u2028 שלום 📖"}, Rating: 5,
 		Comment: "tab\tline\nnul\x00", Reason: "solved", Attributes: `{"page": "https://example.com/?a=1&b=2","price":1.10}`,
@@ -46,7 +43,7 @@ func wholeTransition() Transition {
 	party := &Party{Type: object.User, ID: "u1", ExternalToken: "tok"}
 	return Transition{
 		Form: 1, Workspace: "acme", ConversationID: "k/1", Version: 7, Type: Transferred, CommandID: "cmd", From: StateOpen, To: StateQueued,
-		OccurredAt: moment(6), ReceivedAt: moment(7), Implied: true, First: ptr(false), Customer: party, Agent: party,
+		OccurredAt: moment(6), ReceivedAt: moment(7), Implied: true, First: new(false), Customer: party, Agent: party,
 		Agents: []Party{*party, {Type: object.User}}, Team: "sales", Channel: "web", Proactive: true, ToQueue: true, Labels: []string{"x", "y"},
 		Rating: 4, Reason: "r", Stay: &Stay{From: moment(1), Began: moment(0), Team: "t", Channel: "c", Continues: true},
 		Links: []event.Link{
@@ -131,7 +128,7 @@ func isRead[T any](t *testing.T, value []byte, want T, decode func(string) (T, b
 
 func TestWhatIsLeftOutIsWrittenAsByTheStandardLibrary(t *testing.T) {
 	t.Parallel()
-	for _, labels := range []*[]string{nil, {}, ptr([]string(nil))} {
+	for _, labels := range []*[]string{nil, {}, new([]string(nil))} {
 		c := Command{Labels: labels, Customer: &Reference{}, Agents: []Reference{{}, {ID: "u"}}}
 		value, err := c.Encode()
 		sameBytes(t, c, value, err)

@@ -13,24 +13,24 @@ import (
 	"github.com/throughline/throughline/schema/seal"
 )
 
-func master(t testing.TB, first byte) *seal.Master {
-	t.Helper()
+func master(tb testing.TB, first byte) *seal.Master {
+	tb.Helper()
 	key := make([]byte, seal.KeyBytes)
 	key[0] = first
 	m, err := seal.NewMaster(key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return m
 }
 
 func ann() object.Ref { return object.Ref{Type: object.Customer, ID: "c1"} }
 
-func dataKey(t testing.TB, m *seal.Master) (*seal.KeyRecord, *seal.DataKey) {
-	t.Helper()
+func dataKey(tb testing.TB, m *seal.Master) (*seal.KeyRecord, *seal.DataKey) {
+	tb.Helper()
 	rec, key, err := m.NewKey("acme", ann(), time.Unix(0, 0))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return rec, key
 }
