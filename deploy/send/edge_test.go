@@ -53,6 +53,28 @@ func newEdge(t *testing.T) *edge {
 	return e
 }
 
+// takeAll has the edge take every request from now on. Those of a run that was cut off may still be under way.
+func (e *edge) takeAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.before = nil
+}
+
+// acceptAll has it accept every item, too.
+func (e *edge) acceptAll() {
+	e.takeAll()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.item = nil
+}
+
+// counts are the requests that came and the items of batches that were taken.
+func (e *edge) counts() (requests, lines int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.requests, e.lines
+}
+
 func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Content-Type") != "application/x-ndjson" || r.URL.RawQuery != "results=rejected" {
 		e.t.Errorf("a request is %s %s", r.URL, r.Header.Get("Content-Type"))
@@ -76,9 +98,9 @@ func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	e.mu.Lock()
 	e.requests++
-	request := e.requests
+	request, before := e.requests, e.before
 	e.mu.Unlock()
-	if e.before != nil && e.before(request, w, items) {
+	if before != nil && before(request, w, items) {
 		return
 	}
 	var results []string

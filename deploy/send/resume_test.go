@@ -40,29 +40,29 @@ func TestARunThatWasCutOffIsGoneOnWith(t *testing.T) {
 		t.Fatalf("noted is %+v, %v", noted, err)
 	}
 
-	before := e.lines
-	e.before = nil
+	_, before := e.counts()
+	e.takeAll()
 	totals, out := mustSend(t, cfg, small())
 	if diff := cmp.Diff(Totals{Accepted: 360, Refused: 40}, totals); diff != "" {
 		t.Error(diff)
 	}
 	wantOnce(t, e, 360)
-	if again := e.lines - before; again >= 360 {
+	requests, lines := e.counts()
+	if again := lines - before; again >= 360 {
 		t.Errorf("the second run sent %d lines: it began anew", again)
 	}
 	if !strings.Contains(out, fmt.Sprintf("going on after line %d", noted.Sent.Line)) {
 		t.Errorf("it says\n%s", out)
 	}
-	lines := refusedLines(t, cfg)
-	if !slices.IsSortedFunc(lines, func(a, b refusal) int { return int(a.Line - b.Line) }) || len(lines) != 40 {
-		t.Errorf("the file has %d refusals", len(lines))
+	refused := refusedLines(t, cfg)
+	if !slices.IsSortedFunc(refused, func(a, b refusal) int { return int(a.Line - b.Line) }) || len(refused) != 40 {
+		t.Errorf("the file has %d refusals", len(refused))
 	}
 
 	// Once all is sent, the same command sends nothing, and says again how it went.
-	requests := e.requests
 	totals, out = mustSend(t, cfg, small())
-	if e.requests != requests || totals.Refused != 40 || !strings.Contains(out, "360 events accepted, 40 refused") {
-		t.Errorf("%d requests more, %v\n%s", e.requests-requests, totals, out)
+	if now, _ := e.counts(); now != requests || totals.Refused != 40 || !strings.Contains(out, "360 events accepted, 40 refused") {
+		t.Errorf("not %d requests, %v\n%s", requests, totals, out)
 	}
 	// Unless it is told to; then the ids are the same as before.
 	cfg.Restart = true
@@ -109,7 +109,7 @@ func TestAKillLosesAndRepeatsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.item = nil // what was refused after that moment would be accepted now
+	e.acceptAll() // what was refused after that moment is accepted now
 	totals, _ := mustSend(t, cfg, l)
 	if diff := cmp.Diff(Totals{Accepted: 200 - kept.Refused, Refused: kept.Refused}, totals); diff != "" {
 		t.Error(diff)
@@ -143,10 +143,11 @@ func TestARestartIsNotedBeforeAnythingIsSent(t *testing.T) {
 		t.Fatal("the server refused, and that is no error")
 	}
 	// Without the flag the file must not count as sent because it once was.
-	e.before, cfg.Restart = nil, false
-	sent := e.lines
+	e.acceptAll()
+	cfg.Restart = false
+	_, sent := e.counts()
 	mustSend(t, cfg, small())
-	if e.lines != sent+1 {
+	if _, now := e.counts(); now != sent+1 {
 		t.Error("the file was taken for sent")
 	}
 }
