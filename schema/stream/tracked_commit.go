@@ -40,6 +40,9 @@ func (c *Tracked) recordSome(ctx context.Context, session *kgo.GroupTransactSess
 			}
 			// After an abort the record still has the context of the transaction before, which has ended.
 			r.Context = nil //nolint:fatcontext // it is taken away
+			// It also has the time of that try, from which the library counts how long it may take. An outcome that has waited
+			// for longer, because of a pause or a rebalance, would be given up at once each time.
+			r.Timestamp = time.Time{}
 			outputs = append(outputs, r)
 		}
 	}

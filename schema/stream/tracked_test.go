@@ -241,3 +241,36 @@ func TestTrackedDoesNotWaitForAMemberThatItsPredecessorLeft(t *testing.T) {
 		})
 	}
 }
+
+// TestAnOutcomeIsRecordedHoweverLongItHadToWait gives outcomes the time of a try that was made long ago, as they have after a
+// transaction was aborted and the process paused, or the group rebalanced for long.
+func TestAnOutcomeIsRecordedHoweverLongItHadToWait(t *testing.T) {
+	t.Parallel()
+	for _, b := range brokers() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			const n = 3
+			cfg := b.config(t)
+			ensureTopics(t, cfg, specs(1))
+			commitInitial(t, cfg, trackedRole, inputs, others)
+			put(t, cfg, inputs, 0, 0, n)
+			count := follow(t, cfg)
+			c, err := stream.NewTracked(cfg, stream.TrackedConfig{
+				Role: trackedRole, Instance: "a", Inputs: []topic.Name{inputs, others}, Outputs: []topic.Name{outputs},
+			}, func(_ context.Context, task *stream.Task) {
+				out := &stream.Record{
+					Topic: cfg.Topic(outputs), Partition: task.Record.Partition, Value: task.Record.Value, Timestamp: time.Now().Add(-time.Minute),
+				}
+				stream.SetOrigin(out, task.Record)
+				task.Settle([]*stream.Record{out})
+			}, deps(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			inBackground(t, c.Run)
+			eventually(t, time.Minute, func() (string, bool) {
+				return fmt.Sprintf("%d of %d are recorded", count(), n), count() >= n
+			})
+		})
+	}
+}
