@@ -176,10 +176,7 @@ func TestTrackedGoesOnWithExactlyWhatWasNotFinished(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			const n = 100
-			cfg := b.config(t)
-			ensureTopics(t, cfg, specs(1))
-			commitInitial(t, cfg, trackedRole, inputs, others)
-			put(t, cfg, inputs, 0, 0, n)
+			cfg := withInputs(t, b, n)
 			stuck := func(v string) bool { return strings.HasSuffix(v, "0") }
 			first := &office{cfg: cfg, begun: map[string]int{}, work: func(ctx context.Context, v string) {
 				if stuck(v) {
@@ -227,10 +224,7 @@ func TestTrackedDoesNotWaitForAMemberThatItsPredecessorLeft(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			const n = 3
-			cfg := b.config(t)
-			ensureTopics(t, cfg, specs(1))
-			commitInitial(t, cfg, trackedRole, inputs, others)
-			put(t, cfg, inputs, 0, 0, n)
+			cfg := withInputs(t, b, n)
 			leaveMember(t, cfg, trackedRole, cfg.ClientID+"-"+trackedRole+"@a")
 			count := follow(t, cfg)
 			o := &office{cfg: cfg, begun: map[string]int{}}
@@ -250,10 +244,7 @@ func TestAnOutcomeIsRecordedHoweverLongItHadToWait(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			const n = 3
-			cfg := b.config(t)
-			ensureTopics(t, cfg, specs(1))
-			commitInitial(t, cfg, trackedRole, inputs, others)
-			put(t, cfg, inputs, 0, 0, n)
+			cfg := withInputs(t, b, n)
 			count := follow(t, cfg)
 			c, err := stream.NewTracked(cfg, stream.TrackedConfig{
 				Role: trackedRole, Instance: "a", Inputs: []topic.Name{inputs, others}, Outputs: []topic.Name{outputs},
@@ -273,4 +264,14 @@ func TestAnOutcomeIsRecordedHoweverLongItHadToWait(t *testing.T) {
 			})
 		})
 	}
+}
+
+// withInputs makes topics of one partition, in which n inputs wait.
+func withInputs(t *testing.T, b broker, n int) stream.Config {
+	t.Helper()
+	cfg := b.config(t)
+	ensureTopics(t, cfg, specs(1))
+	commitInitial(t, cfg, trackedRole, inputs, others)
+	put(t, cfg, inputs, 0, 0, n)
+	return cfg
 }
